@@ -1,0 +1,128 @@
+"""How one project's queue is configured: one schema and one validator for every source."""
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+import strategies
+from backend.errors import ConfigurationError
+
+ENCODERS = ("auto", "minilm", "efficientnet-lite0", "static")
+DEFAULT_HOLDOUT_RATE = 1 / 3
+
+
+class QueueConfig(BaseModel):
+    """The configuration of a project's queue, as typed into Label Studio's extra params."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    strategy: Any = Field(
+        default="margin",
+        description="How the pool is ranked: a name, or a combination by chain, mix or weight.",
+    )
+    batch_size: int = Field(
+        default=50, ge=1, le=100_000, description="Picks in one batch, the unit of accounting."
+    )
+    random_share: float = Field(
+        default=0.1, ge=0, le=1, description="Probability that a queue position is a random task."
+    )
+    retrain_every: int = Field(
+        default=25, ge=1, description="New labels (hold-outs included) that start a round."
+    )
+    budget: int = Field(default=5000, ge=1, description="Labels that you can pay for.")
+    window: int = Field(
+        default=100, ge=4, le=100_000, description="Tasks published to Label Studio at a time."
+    )
+    preannotate: Literal["none", "queue"] = Field(
+        default="none",
+        description="`queue` shows the model's prediction with each queued task that is not blind.",
+    )
+    control: str | None = Field(
+        default=None, description="The Choices tag to learn; needed when there are several."
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of every random choice of a strategy.")
+    encoder: Literal["auto", "minilm", "efficientnet-lite0", "static"] = Field(
+        default="auto", description="What turns a task's content into an embedding."
+    )
+    test_size: int = Field(
+        default=100, ge=0, description="Tasks of the test split (at most 20% of the budget)."
+    )
+    validation_size: int = Field(
+        default=50, ge=0, description="Tasks of the validation split (at most 10% of the budget)."
+    )
+    holdout_rate: float = Field(
+        default=DEFAULT_HOLDOUT_RATE,
+        ge=0,
+        le=1,
+        description="Share of queue positions that serve hold-out tasks until all are labelled.",
+    )
+
+    @field_validator("strategy")
+    @classmethod
+    def _strategy_parses(cls, value: Any) -> Any:
+        strategies.parse(value)
+        return value
+
+    @model_validator(mode="after")
+    def _test_fits(self) -> "QueueConfig":
+        if self.random_share + self.holdout_rate > 1 + 1e-9 and self.random_share < 1:
+            raise ValueError(
+                "random_share and holdout_rate together leave no place for the strategy; "
+                "make their sum at most 1"
+            )
+        return self
+
+    def digest(self) -> str:
+        """A hash of the configuration with its defaults filled in."""
+        return digest_of(self.model_dump(mode="json"))
+
+
+def digest_of(document: Any) -> str:
+    """SHA-256 of a JSON document, independent of key order and white space."""
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def parse_config(document: Any) -> QueueConfig:
+    """Validate a configuration document (a mapping, JSON text, or nothing at all).
+
+    Raises:
+        ConfigurationError: the document is not valid; `path` names the first wrong field.
+    """
+    if document is None or document == "":
+        document = {}
+    if isinstance(document, str):
+        try:
+            document = json.loads(document)
+        except ValueError as error:
+            raise ConfigurationError(
+                "", f"the configuration is not valid JSON ({error}); write an object such as "
+                '{"strategy": "margin"}'
+            ) from None
+    if not isinstance(document, dict):
+        raise ConfigurationError(
+            "", 'the configuration must be a JSON object such as {"strategy": "margin"}'
+        )
+    if "strategy" in document:
+        try:
+            strategies.parse(document["strategy"])
+        except strategies.GrammarError as error:
+            raise ConfigurationError(error.path or "strategy", error.message) from error
+    try:
+        return QueueConfig.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(path, _explain(first)) from None
+
+
+def _explain(detail: Any) -> str:
+    """One line that says what is wrong with a field and how to mend it."""
+    if detail["type"] == "extra_forbidden":
+        known = ", ".join(QueueConfig.model_fields)
+        return f"there is no such setting; the settings are {known}"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    given = detail.get("input")
+    return f"{message}, not {given!r}" if not isinstance(given, dict) else message
