@@ -1,0 +1,69 @@
+"""One case a strategy that can be worked out by hand."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from strategies import Pool, names, score, select
+
+PREDICTIONS = np.array([[0.5, 0.5, 0.0], [0.4, 0.3, 0.3], [1.0, 0.0, 0.0], [0.6, 0.3, 0.1]])
+LINE = np.array([[0.0], [1.0], [4.0], [10.0], [11.0]])
+
+# name, fields of the pool, size, the picks in order
+KNOWN: list[tuple[str, dict[str, Any], int, list[int]]] = [
+    # Entropies: log 2 = 0.693; 1.089; 0; 0.898.
+    ("entropy", {"probabilities": PREDICTIONS}, 4, [1, 3, 0, 2]),
+    # Gaps: 0; 0.1; 1; 0.3.
+    ("margin", {"probabilities": PREDICTIONS}, 4, [0, 1, 3, 2]),
+    # Highest: 0.5; 0.4; 1; 0.6.
+    ("least_confidence", {"probabilities": PREDICTIONS}, 4, [1, 0, 3, 2]),
+    # The mean is 5.2, so 4 comes first; then 11 (at 7), 0 (at 4), and 1 and 10 (both at 1).
+    ("k_center", {"embeddings": LINE}, 5, [2, 4, 0, 1, 3]),
+    # From the labelled 0: 11 (at 11), 4 (at 4), and 1 and 10 (both at 1), 0 (at 0).
+    ("k_center", {"embeddings": LINE, "labelled_embeddings": LINE[:1]}, 5, [4, 2, 1, 3, 0]),
+    # Only one way to choose one item of one.
+    ("random", {"size": 1}, 1, [0]),
+]
+
+
+@pytest.mark.parametrize(("name", "fields", "size", "picks"), KNOWN)
+def test_picks_as_worked_out_by_hand(
+    name: str, fields: dict[str, Any], size: int, picks: list[int]
+) -> None:
+    rng = np.random.default_rng(0) if name == "random" else None
+    assert select(name, Pool(**fields), size, rng).tolist() == picks
+
+
+def test_every_strategy_has_a_case() -> None:
+    assert {name for name, *_ in KNOWN} == set(names())
+
+
+def test_scores_as_worked_out_by_hand() -> None:
+    pool = Pool(probabilities=np.array([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]]))
+    assert_allclose(score("entropy", pool), [1.5 * math.log(2), 0.0])
+    assert_allclose(score("margin", pool), [0.75, 0.0])
+    assert_allclose(score("least_confidence", pool), [0.5, 0.0])
+
+
+def test_cosine_k_center_looks_at_directions_only() -> None:
+    # From the labelled east: the opposite direction, however short, before any long one nearby.
+    embeddings = np.array([[100.0, 1.0], [0.0, 50.0], [-0.01, 0.0]])
+    pool = Pool(embeddings=embeddings, labelled_embeddings=np.array([[1.0, 0.0]]))
+    assert select("k_center", pool, 3, metric="cosine").tolist() == [2, 1, 0]
+    assert select("k_center", pool, 3, metric="euclidean").tolist() == [0, 1, 2]
+
+
+def test_random_gives_every_item_the_same_chance() -> None:
+    rng = np.random.default_rng(0)
+    excluded = np.arange(6) == 2
+    pool = Pool(size=6, excluded=excluded)
+    counts = np.zeros((2, 6))
+    for _ in range(5000):
+        for place, pick in enumerate(select("random", pool, 2, rng)):
+            counts[place, pick] += 1
+    assert (counts[:, 2] == 0).all()
+    # 5,000 draws of probability 1/5: standard deviation 28.3; five of them either side.
+    assert (np.abs(counts[:, ~excluded] - 1000) < 142).all()
