@@ -43,6 +43,10 @@ def test_keeps_multiply_from_the_last_member_back() -> None:
     chain = parse(spec)
     assert isinstance(chain, Chain)
     assert chain.sizes(3) == [150, 15, 6, 3]
+    # 2.5 times 2 is 5; of 3 at 2.5 times, a part of an item counts as one.
+    halves = parse({"chain": [{"margin": {"keep": 2.5}}, "k_center"]})
+    assert isinstance(halves, Chain)
+    assert [halves.sizes(size)[0] for size in (2, 3)] == [5, 8]
 
 
 def test_a_chain_fills_the_batch_when_the_pool_is_small() -> None:
