@@ -98,8 +98,9 @@ def parse_config(document: Any) -> QueueConfig:
             document = json.loads(document)
         except ValueError as error:
             raise ConfigurationError(
-                "", f"the configuration is not valid JSON ({error}); write an object such as "
-                '{"strategy": "margin"}'
+                "",
+                f"the configuration is not valid JSON ({error}); write an object such as "
+                '{"strategy": "margin"}',
             ) from None
     if not isinstance(document, dict):
         raise ConfigurationError(

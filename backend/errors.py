@@ -6,7 +6,7 @@ class AskNextError(Exception):
 
 
 class ConfigurationError(AskNextError):
-    """A project's queue configuration is wrong; `path` names the field, as in `strategy.chain[0]`."""
+    """A queue configuration is wrong; `path` names the field, as in `strategy.chain[0]`."""
 
     def __init__(self, path: str, message: str) -> None:
         super().__init__(f"{path}: {message}" if path else message)
@@ -26,7 +26,7 @@ class RequestError(AskNextError):
 
 
 class UnsupportedLabelConfigError(AskNextError):
-    """The labelling config has no control that AskNext can learn from, or several to choose from."""
+    """The labelling config has no control that AskNext can learn, or several to choose from."""
 
 
 class LabelStudioError(AskNextError):

@@ -62,9 +62,7 @@ def record_event(session: Session, project_id: int, level: str, message: str) ->
     session.add(Event(project_id=project_id, level=level, message=message, at=time.time()))
     if last is not None and last.id % EVENTS_KEPT == 0:
         session.execute(
-            sa.delete(Event).where(
-                Event.project_id == project_id, Event.id < last.id - EVENTS_KEPT
-            )
+            sa.delete(Event).where(Event.project_id == project_id, Event.id < last.id - EVENTS_KEPT)
         )
 
 

@@ -20,8 +20,8 @@ from backend.errors import LeaseLostError
 from backend.store.database import Database
 from backend.store.tables import Project, Work
 
-WorkKind = Literal["sync", "round", "embed"]
-KINDS: tuple[WorkKind, ...] = ("sync", "round", "embed")
+WorkKind = Literal["sync", "round", "embed", "clean"]
+KINDS: tuple[WorkKind, ...] = ("sync", "round", "embed", "clean")
 
 FIRST_RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 120.0
@@ -97,10 +97,11 @@ class Lease:
 def request(database: Database, project_id: int, kind: WorkKind) -> None:
     """Ask for one more run of this work; nothing is pushed to a queue here."""
     with database.write() as session:
-        _request(session, project_id, kind)
+        request_in(session, project_id, kind)
 
 
-def _request(session: Session, project_id: int, kind: WorkKind) -> None:
+def request_in(session: Session, project_id: int, kind: WorkKind) -> None:
+    """Ask for one more run of this work within a transaction of the caller's."""
     row = session.get(Work, (project_id, kind))
     if row is None:
         session.add(Work(project_id=project_id, kind=kind, requested=1))
@@ -132,6 +133,12 @@ def due(database: Database, now: float | None = None) -> list[tuple[int, WorkKin
             )
         ).all()
     return [(row.project_id, cast("WorkKind", row.kind)) for row in rows]
+
+
+def is_waiting(session: Session, project_id: int, kind: WorkKind) -> bool:
+    """Whether a run is asked for that no worker has begun."""
+    row = session.get(Work, (project_id, kind))
+    return row is not None and row.requested > row.done and row.owner is None
 
 
 def mark_pushed(database: Database, project_id: int, kind: WorkKind) -> None:
@@ -174,29 +181,28 @@ def acquire(
         return Lease(database, project_id, kind, row.owner, row.fence, row.requested, seconds)
 
 
-def release(lease: Lease, *, failed: bool, fulfils: bool = True) -> bool:
-    """Give the lease back; True when more was requested meanwhile and should be pushed now.
+def release(lease: Lease, *, failed: bool = False, fulfils: bool = True, wait: float = 0.0) -> None:
+    """Give the lease back; what was requested meanwhile is due at once.
 
     A failed run leaves its request standing and waits before the next try, longer each time.
-    `fulfils` False leaves the request standing without waiting (a slice of longer work).
+    `fulfils` False leaves the request standing (a slice of longer work), for `wait` seconds.
     """
     with lease.database.write() as session:
         row = session.get(Work, (lease.project_id, lease.kind))
         if row is None or row.owner != lease.owner or row.fence != lease.fence:
-            return False
+            return
         row.owner = None
         row.lease_until = None
         if failed:
             row.attempts += 1
             wait = min(FIRST_RETRY_SECONDS * 2 ** (row.attempts - 1), LONGEST_RETRY_SECONDS)
             row.not_before = time.time() + wait
-            return False
+            return
         row.attempts = 0
-        row.not_before = 0.0
+        row.not_before = time.time() + wait if wait else 0.0
         if fulfils:
             row.done = max(row.done, lease.requested)
             row.progress = {}
-        return row.requested > row.done
 
 
 @contextmanager
@@ -241,16 +247,8 @@ def borrow(
         if time.monotonic() >= until:
             raise LeaseLostError(f"The {kind} of project {project_id} is busy; trying again later.")
         sleep(0.2)
-    fulfilled = False
     try:
         with heartbeat(lease):
             yield lease
-        fulfilled = True
     finally:
-        with lease.database.write() as session:
-            row = session.get(Work, (project_id, kind))
-            if row is not None and row.owner == lease.owner and row.fence == lease.fence:
-                row.owner = None
-                row.lease_until = None
-                if fulfilled and kind == "sync":
-                    row.progress = {}
+        release(lease, fulfils=False)

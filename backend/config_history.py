@@ -1,0 +1,137 @@
+"""A project's configuration over time: which source said what, what was accepted, what is in force.
+
+Sources are `label-studio` (extra params, which arrive many times a minute), `api`, `cli` and
+`file`. A source counts only when what it says differs from what it said last; the newest accepted
+change wins.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from backend.config import QueueConfig, digest_of, parse_config
+from backend.errors import ConfigurationError, UnsupportedLabelConfigError
+from backend.label_schema import parse_label_config
+from backend.rounds.sync import apply_label_config
+from backend.store import work
+from backend.store.database import Database
+from backend.store.tables import ConfigChange, Project
+
+Source = Literal["label-studio", "api", "cli", "file"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a submitted configuration.
+
+    `repeated` says that this source had said the same before, so that nothing was done.
+    """
+
+    accepted: bool
+    repeated: bool
+    message: str | None = None
+
+
+def submit(database: Database, project_id: int, source: Source, document: Any) -> Outcome:
+    """Take a configuration from a source; an invalid one is recorded and the old stays in force."""
+    digest = digest_of(document)
+    with database.write() as session:
+        project = session.get_one(Project, project_id)
+        last = session.scalars(
+            sa.select(ConfigChange)
+            .where(ConfigChange.project_id == project_id, ConfigChange.source == source)
+            .order_by(ConfigChange.id.desc())
+        ).first()
+        if last is not None and last.digest == digest:
+            return Outcome(last.accepted, repeated=True, message=last.message)
+        message = None
+        config = None
+        try:
+            config = parse_config(document)
+            _check_against_project(project, config)
+        except (ConfigurationError, UnsupportedLabelConfigError) as error:
+            message = str(error)
+        session.add(
+            ConfigChange(
+                project_id=project_id,
+                source=source,
+                digest=digest,
+                document=document if isinstance(document, dict) else {"invalid": str(document)},
+                accepted=message is None,
+                message=message,
+                at=time.time(),
+            )
+        )
+        if config is None or message is not None:
+            return Outcome(False, repeated=False, message=message)
+        put_in_force(database, session, project, config)
+        return Outcome(True, repeated=False)
+
+
+def put_in_force(
+    database: Database, session: Session, project: Project, config: QueueConfig
+) -> None:
+    """Make `config` the one in force, and ask for what follows from it."""
+    before = project.config
+    project.config = config.model_dump(mode="json")
+    if before and before.get("control") != config.control and project.label_config:
+        apply_label_config(database, session, project, project.label_config)
+    replan = ("strategy", "random_share", "holdout_rate", "window", "preannotate", "encoder")
+    changed = {name for name in replan if before and before.get(name) != project.config.get(name)}
+    if changed and project.queue_version is not None and project.holdout_drawn_at is not None:
+        work.request_in(session, project.id, "round")
+    work.request_in(session, project.id, "sync")
+
+
+def note_written_back(session: Session, project_id: int, document: dict[str, Any]) -> None:
+    """Remember what AskNext itself wrote into Label Studio's extra params, to know its echo."""
+    session.add(
+        ConfigChange(
+            project_id=project_id,
+            source="label-studio",
+            digest=digest_of(document),
+            document=document,
+            accepted=True,
+            message="written back by AskNext",
+            at=time.time(),
+        )
+    )
+
+
+def history(session: Session, project_id: int) -> list[ConfigChange]:
+    """Every change of a project's configuration, newest first."""
+    return list(
+        session.scalars(
+            sa.select(ConfigChange)
+            .where(ConfigChange.project_id == project_id)
+            .order_by(ConfigChange.id.desc())
+        )
+    )
+
+
+def refusal(session: Session, project_id: int) -> str | None:
+    """The newest refusal that no accepted change has followed."""
+    newest = session.scalars(
+        sa.select(ConfigChange)
+        .where(ConfigChange.project_id == project_id)
+        .order_by(ConfigChange.id.desc())
+    ).first()
+    if newest is None or newest.accepted:
+        return None
+    return f"The configuration from {newest.source} was refused: {newest.message}"
+
+
+def _check_against_project(project: Project, config: QueueConfig) -> None:
+    if not project.label_config:
+        return
+    schema = parse_label_config(project.label_config, config.control)
+    fits = {"text": ("auto", "minilm", "static"), "image": ("auto", "efficientnet-lite0")}
+    if config.encoder not in fits[schema.kind]:
+        raise ConfigurationError(
+            "encoder",
+            f"{config.encoder} does not read {schema.kind}s; use one of "
+            f"{', '.join(fits[schema.kind])}",
+        )

@@ -1,0 +1,186 @@
+"""Several softmax regressions on the same inputs at once, by L-BFGS.
+
+Objective of problem k, with example weights v (normalised to sum 1) and bias b unpenalised:
+    sum_i v_ki * cross_entropy(x_i W_k' + b_k, y_i) + penalty_k * ||W_k||^2
+The penalty stands against the *mean* loss, so that its meaning does not change as labels come in.
+L-BFGS: Liu and Nocedal 1989, two-loop recursion, with Armijo backtracking; each problem has its
+own history and step length, while all of them share the matrix products.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+_HISTORY = 10
+_SUFFICIENT_DECREASE = 1e-4
+_HALVINGS = 30
+
+
+@dataclass(frozen=True)
+class Solution:
+    """`parameters` (k, c, d + 1), the bias last; `converged` (k,); `evaluations` of the batch."""
+
+    parameters: NDArray[np.float64]
+    converged: NDArray[np.bool_]
+    evaluations: int
+
+
+class SoftmaxProblems:
+    """k softmax regressions over inputs (m, d) and labels (m,) in 0..c-1.
+
+    `weights` (k, m) >= 0 chooses and weighs the examples of each problem (folds are weights of 0
+    and 1). `double` computes in float64 instead of float32.
+    """
+
+    def __init__(
+        self,
+        inputs: NDArray[np.floating],
+        labels: NDArray[np.integer],
+        classes: int,
+        weights: NDArray[np.floating],
+        *,
+        double: bool,
+    ) -> None:
+        import torch
+
+        self._type = torch.float64 if double else torch.float32
+        ones = np.ones((len(inputs), 1), dtype=inputs.dtype)
+        extended = np.concatenate([inputs, ones], axis=1)
+        self._inputs = torch.from_numpy(extended).to(self._type)
+        self._labels = torch.from_numpy(np.asarray(labels, dtype=np.int64))
+        shares = weights / weights.sum(axis=1, keepdims=True)
+        self._weights = torch.from_numpy(shares).to(self._type)
+        self._classes = classes
+
+    def solve(
+        self,
+        penalty: float,
+        start: NDArray[np.floating] | None = None,
+        *,
+        tolerance: float,
+        max_evaluations: int = 500,
+    ) -> Solution:
+        """Minimise from `start` (k, c, d + 1), zeros when None.
+
+        A problem stops when no entry of its gradient exceeds `tolerance`, or when float rounding
+        lets no step go down any more.
+        """
+        import torch
+
+        with torch.inference_mode():
+            return self._minimise(penalty, start, tolerance, max_evaluations)
+
+    def losses(self, parameters: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(k, m) unweighted cross-entropy of every example under every problem's parameters."""
+        import torch
+
+        with torch.inference_mode():
+            logits = self._logits(torch.from_numpy(parameters).to(self._type))
+            losses: NDArray[np.float64] = self._cross_entropy(logits).double().numpy()
+        return losses
+
+    def _logits(self, parameters: "torch.Tensor") -> "torch.Tensor":
+        """(k, c, m): examples last, so that the softmax runs over whole vectors of examples."""
+        k, c, width = parameters.shape
+        return (parameters.reshape(k * c, width) @ self._inputs.T).view(k, c, -1)
+
+    def _cross_entropy(self, logits: "torch.Tensor") -> "torch.Tensor":
+        chosen = logits.gather(1, self._labels.expand(len(logits), 1, -1)).squeeze(1)
+        return logits.logsumexp(dim=1) - chosen
+
+    def _evaluate(
+        self, parameters: "torch.Tensor", rows: "torch.Tensor", penalty: float
+    ) -> "tuple[torch.Tensor, torch.Tensor]":
+        """Objective (r,) and gradient (r, c, d + 1) of the problems `rows`."""
+        k, c, width = parameters.shape
+        weights = self._weights[rows]
+        logits = self._logits(parameters)
+        objective = (weights * self._cross_entropy(logits)).sum(dim=1)
+        objective += penalty * parameters[:, :, :-1].square().sum(dim=(1, 2))
+        residual = logits.softmax(dim=1)
+        labels = self._labels.expand(k, 1, -1)
+        residual.scatter_add_(1, labels, residual.new_full(labels.shape, -1.0))
+        residual *= weights[:, None, :]
+        gradient = (residual.view(k * c, -1) @ self._inputs).view(k, c, width)
+        gradient[:, :, :-1] += 2 * penalty * parameters[:, :, :-1]
+        return objective, gradient
+
+    def _minimise(
+        self,
+        penalty: float,
+        start: NDArray[np.floating] | None,
+        tolerance: float,
+        max_evaluations: int,
+    ) -> Solution:
+        import torch
+
+        shape = (len(self._weights), self._classes, self._inputs.shape[1])
+        now = torch.zeros(shape, dtype=self._type)
+        if start is not None:
+            now.copy_(torch.from_numpy(np.ascontiguousarray(start)))
+        every = torch.arange(shape[0])
+        objective, gradient = self._evaluate(now, every, penalty)
+        evaluations = 1
+        history: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        running = gradient.flatten(1).abs().amax(dim=1) > tolerance
+        while bool(running.any()) and evaluations < max_evaluations:
+            direction = -_inverse_hessian_product(gradient.flatten(1), history).view(shape)
+            slope = (direction * gradient).sum(dim=(1, 2))
+            uphill = slope >= 0
+            if bool(uphill.any()):
+                direction[uphill] = -gradient[uphill]
+                slope[uphill] = -gradient[uphill].square().sum(dim=(1, 2))
+            step = torch.ones(shape[0], dtype=self._type)
+            if not history:
+                step = (1 / gradient.flatten(1).norm(dim=1).clamp_min(1e-12)).clamp_max(1.0)
+            before, gradient_before = now.clone(), gradient.clone()
+            trying = running.clone()
+            for _ in range(_HALVINGS):
+                rows = every[trying]
+                moved = before[rows] + step[rows, None, None] * direction[rows]
+                value, slope_there = self._evaluate(moved, rows, penalty)
+                evaluations += 1
+                good = value <= objective[rows] + _SUFFICIENT_DECREASE * step[rows] * slope[rows]
+                accepted = rows[good]
+                now[accepted], gradient[accepted] = moved[good], slope_there[good]
+                objective[accepted] = value[good]
+                trying[accepted] = False
+                if not bool(trying.any()):
+                    break
+                step[trying] /= 2
+            running &= ~trying  # no step goes down: as good as this precision allows
+            change, turn = (now - before).flatten(1), (gradient - gradient_before).flatten(1)
+            history = [*history[-(_HISTORY - 1) :], (change, turn, (change * turn).sum(dim=1))]
+            running &= gradient.flatten(1).abs().amax(dim=1) > tolerance
+        converged = gradient.flatten(1).abs().amax(dim=1) <= tolerance
+        return Solution(now.double().numpy(), converged.numpy(), evaluations)
+
+
+def _inverse_hessian_product(
+    gradient: "torch.Tensor", history: "list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]"
+) -> "torch.Tensor":
+    """(k, p): L-BFGS's two-loop recursion, row by row; a problem that did not move adds nothing."""
+    import torch
+
+    result = gradient.clone()
+    kept = []
+    for change, turn, curvature in reversed(history):
+        inverse = torch.where(curvature > 0, 1 / curvature, 0.0)
+        inverse = torch.where(torch.isfinite(inverse), inverse, 0.0)
+        alpha = inverse * (change * result).sum(dim=1)
+        result -= alpha[:, None] * turn
+        kept.append((change, turn, inverse, alpha))
+    if history:
+        change, turn, curvature = history[-1]
+        scale = curvature / turn.square().sum(dim=1)
+        usable = torch.isfinite(scale) & (scale > 0)
+        result *= torch.where(usable, scale, 1.0)[:, None]
+    for change, turn, inverse, alpha in reversed(kept):
+        beta = inverse * (turn * result).sum(dim=1)
+        result += (alpha - beta)[:, None] * change
+    return result

@@ -1,0 +1,93 @@
+"""What the stages of one project's work share: its row, its client, its encoder and its model."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from backend.config import QueueConfig, parse_config
+from backend.errors import UnsupportedLabelConfigError
+from backend.label_schema import LabelSchema
+from backend.labelstudio import LabelStudio
+from backend.models.artefact import Model, load_model
+from backend.models.embedding_cache import EmbeddingCache
+from backend.models.encoder import Encoder, load_encoder
+from backend.rounds.sync import schema_of
+from backend.settings import Settings
+from backend.store.database import Database
+from backend.store.tables import Project
+from backend.tokens import load_token
+
+
+@dataclass
+class ProjectContext:
+    """One project for the length of one job; reads the row anew whenever asked."""
+
+    settings: Settings
+    database: Database
+    project_id: int
+    _client: LabelStudio | None = field(default=None, repr=False)
+
+    def project(self) -> Project:
+        """The project's row as it is now."""
+        with self.database.read() as session:
+            return session.get_one(Project, self.project_id)
+
+    @property
+    def config(self) -> QueueConfig:
+        """The configuration in force."""
+        return parse_config(self.project().config)
+
+    @property
+    def schema(self) -> LabelSchema:
+        """The label schema.
+
+        Raises:
+            UnsupportedLabelConfigError: the labelling config has nothing to learn.
+        """
+        project = self.project()
+        schema = schema_of(project)
+        if schema is None:
+            raise UnsupportedLabelConfigError(
+                project.last_error or "The labelling config has nothing that AskNext can learn."
+            )
+        return schema
+
+    @cached_property
+    def client(self) -> LabelStudio:
+        """A client of the project's Label Studio."""
+        if self._client is not None:
+            return self._client
+        url = self.project().label_studio_url
+        return LabelStudio(url, load_token(self.settings, url))
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The project's encoder, loaded on first use."""
+        return load_encoder(self.config.encoder, self.schema.kind)
+
+    @cached_property
+    def cache(self) -> EmbeddingCache:
+        """The embeddings that exist for the project's encoder."""
+        return EmbeddingCache(
+            self.settings.embeddings_dir, self.encoder.fingerprint, self.encoder.dimension
+        )
+
+    def model_dir(self, round_number: int) -> Path:
+        """Where a round's model lies."""
+        return self.settings.models_dir / str(self.project_id) / str(round_number)
+
+    def live_model(self) -> Model | None:
+        """The model of the last round; None before the first, or where it no longer fits.
+
+        A model made with another encoder does not fit the embeddings.
+        """
+        number = self.project().model_round
+        if number == 0 or not self.model_dir(number).exists():
+            return None
+        model = load_model(self.model_dir(number))
+        return model if model.fingerprint == self.encoder.fingerprint else None
+
+    def close(self) -> None:
+        """Close the connections that were opened."""
+        if "client" in self.__dict__:
+            self.client.close()

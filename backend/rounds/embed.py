@@ -1,0 +1,220 @@
+"""Embedding the pool in slices: each content once, labelled and queued tasks first."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from backend.errors import AskNextError, LabelStudioUnreachableError
+from backend.models.embedding_pipeline import embed_slice
+from backend.rounds.context import ProjectContext
+from backend.store.database import ROWS_A_STATEMENT, Database
+from backend.store.tables import Annotation, ContentFailure, Pick, Project, Task
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 600.0
+DOWNLOADS_AT_ONCE = 8
+# Downloads run ahead of the encoder by at most this many items, so that memory stays bounded.
+DOWNLOADS_AHEAD = 64
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A content that has no embedding yet, with one task that shows it."""
+
+    task_id: int
+    content_hash: bytes
+    value: str
+
+
+@dataclass(frozen=True)
+class EmbedProgress:
+    """How far the pool is embedded, in distinct tasks."""
+
+    embedded: int
+    pool: int
+    failed: int
+
+
+def embed(
+    context: ProjectContext,
+    *,
+    seconds: float,
+    only_first: bool = False,
+    report: Callable[..., None],
+) -> bool:
+    """Embed what is missing for at most `seconds`; True when nothing is left.
+
+    `only_first` stops after the labelled and queued tasks, which a round needs.
+    """
+    context.cache.refresh()
+    with context.database.read() as session:
+        first, rest = missing(session, context)
+    wanted = first if only_first else [*first, *rest]
+    if not wanted:
+        return True
+    started = time.monotonic()
+    failures: dict[bytes, str] = {}
+    total = len(wanted)
+
+    def progress(done: int) -> None:
+        report(stage="embed", done=done, total=total)
+
+    items = (
+        _read_images(context, wanted, failures, until=started + seconds)
+        if context.encoder.kind == "image"
+        else ((item.content_hash, item.value) for item in wanted)
+    )
+    outcome = embed_slice(context.encoder, context.cache, items, seconds, progress)
+    failures.update(outcome.failed)
+    _record_failures(context.database, context.project_id, wanted, failures)
+    return outcome.finished and time.monotonic() - started < seconds
+
+
+def missing(session: Session, context: ProjectContext) -> tuple[list[Pending], list[Pending]]:
+    """Contents without an embedding: those that labels and the queue need, and the others.
+
+    The others come in the order of their content's hash, so that any part of them is a fair sample
+    of the pool.
+    """
+    project_id = context.project_id
+    rows = session.execute(
+        sa.select(Task.task_id, Task.content_hash, Task.value)
+        .where(
+            Task.project_id == project_id,
+            Task.deleted_at.is_(None),
+            Task.content_hash.is_not(None),
+        )
+        .order_by(Task.content_hash)
+    ).all()
+    if not rows:
+        return [], []
+    have = context.cache.contains([row.content_hash for row in rows])
+    waiting = set(
+        session.scalars(
+            sa.select(ContentFailure.content_hash).where(
+                ContentFailure.project_id == project_id, ContentFailure.retry_at > time.time()
+            )
+        )
+    )
+    urgent = set(
+        session.scalars(
+            sa.select(Annotation.task_id).where(
+                Annotation.project_id == project_id, Annotation.deleted_at.is_(None)
+            )
+        )
+    ) | set(
+        session.scalars(
+            sa.select(Pick.task_id).where(
+                Pick.project_id == project_id, Pick.state.in_(("queued", "staged"))
+            )
+        )
+    )
+    first: dict[bytes, Pending] = {}
+    rest: dict[bytes, Pending] = {}
+    for row, known in zip(rows, have, strict=True):
+        if known or row.content_hash in waiting:
+            continue
+        target = first if row.task_id in urgent else rest
+        target.setdefault(row.content_hash, Pending(row.task_id, row.content_hash, row.value or ""))
+    return list(first.values()), [p for key, p in rest.items() if key not in first]
+
+
+def progress_of(session: Session, context: ProjectContext) -> EmbedProgress:
+    """How many of the pool's tasks have an embedding."""
+    hashes = list(
+        session.scalars(
+            sa.select(Task.content_hash).where(
+                Task.project_id == context.project_id, Task.deleted_at.is_(None)
+            )
+        )
+    )
+    usable = [value for value in hashes if value is not None]
+    embedded = int(context.cache.contains(usable).sum()) if usable else 0
+    failed = session.scalar(
+        sa.select(sa.func.count())
+        .select_from(ContentFailure)
+        .where(ContentFailure.project_id == context.project_id)
+    )
+    return EmbedProgress(embedded, len(hashes), int(failed or 0))
+
+
+def _read_images(
+    context: ProjectContext, wanted: Sequence[Pending], failures: dict[bytes, str], until: float
+) -> Iterator[tuple[bytes, bytes]]:
+    """The images' bytes, downloaded ahead of the encoder; what cannot be read is noted."""
+    ahead: list[tuple[Pending, Future[bytes]]] = []
+    waiting = iter(wanted)
+    with ThreadPoolExecutor(DOWNLOADS_AT_ONCE, thread_name_prefix="media") as pool:
+        while True:
+            while len(ahead) < DOWNLOADS_AHEAD and time.monotonic() < until:
+                item = next(waiting, None)
+                if item is None:
+                    break
+                ahead.append((item, pool.submit(context.client.media, item.value, item.task_id)))
+            if not ahead:
+                return
+            item, download = ahead.pop(0)
+            try:
+                content = download.result()
+            except LabelStudioUnreachableError:
+                # Not this image's fault: the slice ends here and is tried again later.
+                for _, other in ahead:
+                    other.cancel()
+                raise
+            except AskNextError as error:
+                failures[item.content_hash] = str(error)
+                continue
+            yield item.content_hash, content
+
+
+def _record_failures(
+    database: Database,
+    project_id: int,
+    wanted: Sequence[Pending],
+    failures: dict[bytes, str],
+) -> None:
+    """Note every task whose content failed, and forget earlier failures that have passed."""
+    with database.write() as session:
+        if session.get(Project, project_id) is None:
+            return
+        known = {
+            row.task_id: row.attempts
+            for row in session.execute(
+                sa.select(ContentFailure.task_id, ContentFailure.attempts).where(
+                    ContentFailure.project_id == project_id
+                )
+            )
+        }
+        if known:
+            tried = [item.task_id for item in wanted if item.content_hash not in failures]
+            for start in range(0, len(tried), ROWS_A_STATEMENT):
+                session.execute(
+                    sa.delete(ContentFailure).where(
+                        ContentFailure.project_id == project_id,
+                        ContentFailure.task_id.in_(tried[start : start + ROWS_A_STATEMENT]),
+                        ContentFailure.retry_at <= time.time(),
+                    )
+                )
+        now = time.time()
+        database.upsert(
+            session,
+            ContentFailure,
+            [
+                {
+                    "project_id": project_id,
+                    "task_id": item.task_id,
+                    "content_hash": item.content_hash,
+                    "message": failures[item.content_hash][:500],
+                    "attempts": known.get(item.task_id, 0) + 1,
+                    "retry_at": now + RETRY_SECONDS * 2 ** min(known.get(item.task_id, 0), 6),
+                }
+                for item in wanted
+                if item.content_hash in failures
+            ],
+        )

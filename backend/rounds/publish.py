@@ -1,0 +1,262 @@
+"""Putting a window in force in Label Studio: import under a new version, then switch to it.
+
+The switch (patching the project's `model_version`) is atomic, so that annotators meet the old queue
+or the new one, never a mixture. A repeated import stores duplicates: every attempt has a version of
+its own, and a top-up first asks what the version in force holds.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from backend.errors import LabelStudioError, LabelStudioRefusedError
+from backend.label_schema import LabelSchema
+from backend.labelstudio import LabelStudio
+from backend.rounds import queue
+from backend.rounds.mirror import delete_tasks
+from backend.rounds.window import Choice, Position, compose, with_current_roles
+from backend.store.database import Database
+from backend.store.projects import installation_name, queue_version, record_event, set_values
+from backend.store.tables import Project
+from backend.store.work import Lease
+
+logger = logging.getLogger(__name__)
+
+IMPORT_CHUNK = 1000
+UNKNOWN_TASK = re.compile(r"task ID (\d+) not found")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a queued task shows: a label with its region, or nothing."""
+
+    label: str | None
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Publishes windows of one project; the caller holds the project's `sync` lease.
+
+    `choose` is the strategy: (count, taken tasks) → choices. `predict` gives the labels to show
+    for tasks that are not blind (only asked where the project pre-annotates).
+    """
+
+    database: Database
+    client: LabelStudio
+    lease: Lease
+    choose: Callable[[int, frozenset[int]], Sequence[Choice]]
+    predict: Callable[[Sequence[int]], dict[int, str]]
+    schema: LabelSchema
+
+    def publish(self, round_number: int, guard: Callable[[Session], None]) -> str:
+        """Compose the window anew and switch Label Studio to it; the version now in force.
+
+        `guard` is called inside every transaction and before the switch: it raises where this
+        round is no longer the caller's.
+        """
+        self._finish_or_forget()
+        tries = 0
+        while True:
+            version, entries = self._stage_new(round_number, guard)
+            if not entries:
+                return version
+            try:
+                self._import(version, entries)
+                break
+            except LabelStudioRefusedError as error:
+                tries += 1
+                if not self._drop_unknown_task(error) or tries > 100:
+                    raise
+        with self.database.read() as session:
+            guard(session)
+            self.lease.check(session)
+            project_id, label_studio_id = self.lease.project_id, self._project(session)[1]
+        self.client.update_project(label_studio_id, model_version=version)
+        with self.database.write() as session:
+            guard(session)
+            self.lease.check(session)
+            project = session.get_one(Project, project_id)
+            queue.put_in_force(self.database, session, project, version)
+            queue.resolve_answered(session, project)
+        return version
+
+    def top_up(self, size: int, round_number: int) -> int:
+        """Append positions to the version in force until `size` are unanswered; how many."""
+        with self.database.read() as session:
+            project = session.get_one(Project, self.lease.project_id)
+            version = project.queue_version
+            label_studio_id = project.label_studio_id
+        if version is None:
+            return 0
+        held = self.client.tasks_of_version(label_studio_id, version)
+        with self.database.write() as session:
+            self.lease.check(session)
+            project = session.get_one(Project, self.lease.project_id)
+            # Staged picks that Label Studio holds were imported before a crash.
+            queue.put_in_force(self.database, session, project, version, held)
+            queue.resolve_answered(session, project)
+        with self.database.read() as session:
+            project = session.get_one(Project, self.lease.project_id)
+            state = queue.current_queue(session, project)
+            stock = queue.stock(session, project)
+        positions = self._compose(project, state, stock, size, keep_strategy=True)
+        known = {position.ordinal for position in state.positions}
+        fresh = [
+            position
+            for position in positions
+            if position.ordinal not in known and position.task_id not in held
+        ]
+        if not fresh:
+            return 0
+        entries = [
+            (state.last_position + 1 + offset, position) for offset, position in enumerate(fresh)
+        ]
+        with self.database.write() as session:
+            self.lease.check(session)
+            queue.stage(session, project, version, round_number, entries)
+        try:
+            self._import(version, entries)
+        except LabelStudioRefusedError as error:
+            with self.database.write() as session:
+                queue.drop_staged(session, project.id, version)
+            if self._drop_unknown_task(error):
+                return self.top_up(size, round_number)
+            raise
+        with self.database.write() as session:
+            self.lease.check(session)
+            project = session.get_one(Project, self.lease.project_id)
+            queue.put_in_force(self.database, session, project, version)
+        return len(entries)
+
+    def _finish_or_forget(self) -> None:
+        """Record a switch that a crash left unrecorded, and forget attempts that never came so far.
+
+        Whether a staged version came into force is for Label Studio to say.
+        """
+        with self.database.read() as session:
+            staged = queue.staged_versions(session, self.lease.project_id)
+            _, label_studio_id = self._project(session)
+        if not staged:
+            return
+        in_force = self.client.project(label_studio_id).get("model_version")
+        with self.database.write() as session:
+            self.lease.check(session)
+            project = session.get_one(Project, self.lease.project_id)
+            if in_force in staged and in_force != project.queue_version:
+                queue.put_in_force(self.database, session, project, str(in_force))
+                queue.resolve_answered(session, project)
+            queue.drop_staged(session, project.id)
+
+    def _stage_new(
+        self, round_number: int, guard: Callable[[Session], None]
+    ) -> tuple[str, list[tuple[int, Position]]]:
+        name = installation_name(self.database)
+        with self.database.read() as session:
+            project = session.get_one(Project, self.lease.project_id)
+            state = queue.current_queue(session, project)
+            roles = queue.holdout_roles(session, project)
+            stock = queue.stock(session, project)
+        state = queue.QueueState(
+            with_current_roles(state.positions, roles), state.next_ordinal, state.last_position
+        )
+        window = int(project.config.get("window", 100))
+        positions = self._compose(project, state, stock, window, keep_strategy=False)
+        entries = list(enumerate(positions))
+        with self.database.write() as session:
+            guard(session)
+            self.lease.check(session)
+            project = session.get_one(Project, self.lease.project_id)
+            queue.drop_staged(session, project.id)
+            # Recorded before anything is sent, so that no version is ever used twice.
+            attempt = project.queue_attempt + 1
+            version = queue_version(name, round_number, attempt)
+            set_values(session, project.id, queue_attempt=attempt)
+            queue.stage(session, project, version, round_number, entries)
+        return version, entries
+
+    def _compose(
+        self,
+        project: Project,
+        state: queue.QueueState,
+        stock: "queue.Stock",
+        size: int,
+        *,
+        keep_strategy: bool,
+    ) -> list[Position]:
+        kept = [
+            position
+            for position in state.positions
+            if keep_strategy or position.family != "strategy"
+        ]
+        replaced = [
+            position.ordinal
+            for position in state.positions
+            if not keep_strategy and position.family == "strategy"
+        ]
+        return compose(
+            kept=kept,
+            replaced=replaced,
+            next_ordinal=state.next_ordinal,
+            size=size,
+            holdout_rate=float(project.config["holdout_rate"]),
+            random_share=float(project.config["random_share"]),
+            secret=project.secret,
+            stock=stock,
+            choose=self.choose,
+        )
+
+    def _import(self, version: str, entries: Sequence[tuple[int, Position]]) -> None:
+        with self.database.read() as session:
+            project = session.get_one(Project, self.lease.project_id)
+        shown: dict[int, str] = {}
+        if project.config.get("preannotate") == "queue":
+            shown = self.predict([p.task_id for _, p in entries if not p.blind])
+        for start in range(0, len(entries), IMPORT_CHUNK):
+            body: list[dict[str, Any]] = [
+                {
+                    "task": position.task_id,
+                    "result": [self.schema.region(shown[position.task_id])]
+                    if position.task_id in shown and not position.blind
+                    else [],
+                    "score": score,
+                    "model_version": version,
+                }
+                for score, position in entries[start : start + IMPORT_CHUNK]
+            ]
+            created = self.client.import_predictions(project.label_studio_id, body)
+            if created != len(body):
+                raise LabelStudioError(
+                    f"Label Studio stored {created} of {len(body)} queue entries of {version}."
+                )
+
+    def _drop_unknown_task(self, error: LabelStudioRefusedError) -> bool:
+        """Forget the task that an import was refused for; False where it names none."""
+        found = UNKNOWN_TASK.search(str(error.body)) if error.status == 400 else None
+        if found is None:
+            return False
+        task_id = int(found.group(1))
+        with self.database.write() as session:
+            self.lease.check(session)
+            project = session.get_one(Project, self.lease.project_id)
+            delete_tasks(session, project.id, [task_id])
+            queue.resolve_answered(session, project)
+            record_event(
+                session,
+                project.id,
+                "warning",
+                f"Task {task_id} was deleted in Label Studio while it was being queued.",
+            )
+        return True
+
+    def _project(self, session: Session) -> tuple[int, int]:
+        row = session.execute(
+            sa.select(Project.id, Project.label_studio_id).where(
+                Project.id == self.lease.project_id
+            )
+        ).one()
+        return row.id, row.label_studio_id

@@ -1,0 +1,255 @@
+"""The published queue in the state: what is in force, what was answered, what can be queued."""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from backend.rounds.window import Family, Position, Stock
+from backend.store.database import ROWS_A_STATEMENT, Database
+from backend.store.tables import (
+    Annotation,
+    ContentFailure,
+    ControlDraw,
+    Pick,
+    Project,
+    SplitMember,
+    Task,
+)
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """The queue of one project at one moment."""
+
+    positions: list[Position]
+    next_ordinal: int
+    last_position: int
+
+
+def current_queue(session: Session, project: Project) -> QueueState:
+    """The unanswered positions of the version in force, in order."""
+    picks = session.scalars(
+        sa.select(Pick)
+        .where(
+            Pick.project_id == project.id,
+            Pick.version == (project.queue_version or ""),
+            Pick.state == "queued",
+        )
+        .order_by(Pick.position)
+    )
+    positions = [
+        Position(
+            pick.ordinal,
+            cast("Family", pick.family),
+            pick.task_id,
+            pick.branch,
+            pick.score,
+            pick.probability,
+        )
+        for pick in picks
+    ]
+    in_force = sa.select(Pick).where(Pick.project_id == project.id, Pick.state != "staged")
+    next_ordinal = session.scalar(sa.select(sa.func.max(in_force.subquery().c.ordinal)))
+    last_position = session.scalar(
+        sa.select(sa.func.max(Pick.position)).where(
+            Pick.project_id == project.id, Pick.version == (project.queue_version or "")
+        )
+    )
+    return QueueState(
+        positions,
+        0 if next_ordinal is None else next_ordinal + 1,
+        -1 if last_position is None else last_position,
+    )
+
+
+def resolve_answered(session: Session, project: Project) -> int:
+    """Mark queued picks whose task was annotated, skipped or deleted; how many."""
+    answered = sa.select(Annotation.task_id).where(
+        Annotation.project_id == project.id, Annotation.deleted_at.is_(None)
+    )
+    gone = sa.select(Task.task_id).where(
+        Task.project_id == project.id, Task.deleted_at.is_not(None)
+    )
+    now = time.time()
+    queued = (Pick.project_id == project.id, Pick.state == "queued")
+    resolved = session.execute(
+        sa.update(Pick)
+        .where(*queued, Pick.task_id.in_(answered))
+        .values(state="resolved", resolved_at=now)
+    )
+    dropped = session.execute(
+        sa.update(Pick).where(*queued, Pick.task_id.in_(gone)).values(state="dropped")
+    )
+    return cast("int", resolved.rowcount) + cast("int", dropped.rowcount)  # type: ignore[attr-defined]
+
+
+def answered_tasks(session: Session, project_id: int) -> set[int]:
+    """Tasks that hold any annotation, a skip included."""
+    return set(
+        session.scalars(
+            sa.select(Annotation.task_id)
+            .where(Annotation.project_id == project_id, Annotation.deleted_at.is_(None))
+            .distinct()
+        )
+    )
+
+
+def holdout_roles(session: Session, project: Project) -> dict[int, Family]:
+    """The current era's hold-out members and their roles."""
+    return {
+        row.task_id: cast("Family", row.role)
+        for row in session.execute(
+            sa.select(SplitMember.task_id, SplitMember.role).where(
+                SplitMember.project_id == project.id, SplitMember.era == project.era
+            )
+        )
+    }
+
+
+def stock(session: Session, project: Project) -> Stock:
+    """What the next window can be filled from."""
+    answered = answered_tasks(session, project.id)
+    roles = holdout_roles(session, project)
+    unreadable = failed_tasks(session, project.id)
+    holdouts: list[tuple[int, Family]] = []
+    control: list[int] = []
+    for task_id in session.scalars(
+        sa.select(Task.task_id)
+        .where(Task.project_id == project.id, Task.deleted_at.is_(None))
+        .order_by(Task.u, Task.task_id)
+    ):
+        if task_id in answered:
+            continue
+        role = roles.get(task_id)
+        if role is not None:
+            holdouts.append((task_id, role))
+        elif task_id not in unreadable:
+            control.append(task_id)
+    return Stock(holdouts, control)
+
+
+def failed_tasks(session: Session, project_id: int) -> set[int]:
+    """Tasks whose content could not be read; annotators would see nothing either."""
+    return set(
+        session.scalars(
+            sa.select(ContentFailure.task_id).where(ContentFailure.project_id == project_id)
+        )
+    )
+
+
+def stage(
+    session: Session,
+    project: Project,
+    version: str,
+    round_number: int,
+    positions: Sequence[tuple[int, Position]],
+) -> None:
+    """Record picks before they are sent to Label Studio; `positions` are (score, position)."""
+    now = time.time()
+    session.add_all(
+        Pick(
+            project_id=project.id,
+            version=version,
+            position=score,
+            ordinal=position.ordinal,
+            round=round_number,
+            task_id=position.task_id,
+            family=position.family,
+            branch=position.branch,
+            score=position.score,
+            blind=position.blind,
+            probability=position.probability,
+            state="staged",
+            created_at=now,
+        )
+        for score, position in positions
+    )
+
+
+def put_in_force(
+    database: Database,
+    session: Session,
+    project: Project,
+    version: str,
+    tasks: Collection[int] | None = None,
+) -> None:
+    """Turn staged picks (all, or those of `tasks`) into the queue; another version is superseded.
+
+    Random draws are recorded here with the frame that they came from.
+    """
+    session.execute(
+        sa.update(Pick)
+        .where(Pick.project_id == project.id, Pick.state == "queued", Pick.version != version)
+        .values(state="superseded")
+    )
+    staged = list(
+        session.scalars(
+            sa.select(Pick).where(
+                Pick.project_id == project.id, Pick.version == version, Pick.state == "staged"
+            )
+        )
+    )
+    draws = []
+    for pick in staged:
+        if tasks is not None and pick.task_id not in tasks:
+            session.delete(pick)
+            continue
+        pick.state = "queued"
+        if pick.family == "random" and pick.probability:
+            draws.append(
+                {
+                    "project_id": project.id,
+                    "task_id": pick.task_id,
+                    "ordinal": pick.ordinal,
+                    "round": pick.round,
+                    "frame_size": round(1 / pick.probability),
+                    "probability": pick.probability,
+                    "drawn_at": pick.created_at,
+                }
+            )
+    _insert_new_draws(database, session, project.id, draws)
+    session.execute(
+        sa.update(Project).where(Project.id == project.id).values(queue_version=version)
+    )
+    project.queue_version = version
+
+
+def drop_staged(session: Session, project_id: int, version: str | None = None) -> None:
+    """Forget staged picks that never came into force."""
+    condition = [Pick.project_id == project_id, Pick.state == "staged"]
+    if version is not None:
+        condition.append(Pick.version == version)
+    session.execute(sa.delete(Pick).where(*condition))
+
+
+def staged_versions(session: Session, project_id: int) -> set[str]:
+    """Versions that hold staged picks: publish attempts whose end was not recorded."""
+    return set(
+        session.scalars(
+            sa.select(Pick.version)
+            .where(Pick.project_id == project_id, Pick.state == "staged")
+            .distinct()
+        )
+    )
+
+
+def _insert_new_draws(
+    database: Database, session: Session, project_id: int, draws: list[dict[str, object]]
+) -> None:
+    """A carried-over draw keeps the record of its first publish."""
+    known: set[int] = set()
+    ids = [cast("int", draw["task_id"]) for draw in draws]
+    for start in range(0, len(ids), ROWS_A_STATEMENT):
+        known |= set(
+            session.scalars(
+                sa.select(ControlDraw.task_id).where(
+                    ControlDraw.project_id == project_id,
+                    ControlDraw.task_id.in_(ids[start : start + ROWS_A_STATEMENT]),
+                )
+            )
+        )
+    database.upsert(session, ControlDraw, [d for d in draws if d["task_id"] not in known])

@@ -1,0 +1,216 @@
+"""One round: sync → embed → train → evaluate → rank → publish, resumable at any point.
+
+What a stage made is kept before the next one begins (labels and picks in the state, embeddings and
+the model on disk), so that a round that was killed goes on where it was, under its old number.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from backend.errors import LeaseLostError
+from backend.models.artefact import Model
+from backend.rounds import train
+from backend.rounds.context import ProjectContext
+from backend.rounds.embed import embed
+from backend.rounds.publish import Publisher
+from backend.rounds.rank import Ranker
+from backend.rounds.sync import Sync
+from backend.store import work
+from backend.store.projects import installation_name, model_version, set_values
+from backend.store.tables import Label, Project, Round
+from backend.store.work import Lease
+
+logger = logging.getLogger(__name__)
+
+STAGES = ("sync", "embed", "train", "evaluate", "rank", "publish")
+# What labels and the queue need is embedded inside the round, for at most this long.
+EMBED_SECONDS = 60.0
+# How long a round waits for a sync or top-up that runs beside it.
+SYNC_PATIENCE_SECONDS = 300.0
+
+
+class RoundRun:
+    """Runs one round of one project; the caller holds the project's `round` lease."""
+
+    def __init__(self, context: ProjectContext, lease: Lease) -> None:
+        self._context = context
+        self._lease = lease
+        self._number = 0
+        self._seconds: dict[str, float] = {}
+
+    def run(self) -> bool:
+        """Run the round to its end; False where the hold-outs are not drawn yet.
+
+        Raises:
+            LeaseLostError: another worker runs this round now.
+            AskNextError: a stage failed; the round goes on from there when it is run again.
+        """
+        self._number = self._begin()
+        with self._stage("sync"), self._sync_lease() as sync_lease:
+            self._sync(sync_lease)
+        if self._context.project().holdout_drawn_at is None:
+            return False
+        self._take_snapshot()
+        with self._stage("embed"):
+            embed(self._context, seconds=EMBED_SECONDS, only_first=True, report=self._report)
+        model = self._train_and_evaluate()
+        ranker = Ranker(self._context, model, self._number)
+        with self._stage("publish", but=lambda: ranker.seconds), self._sync_lease() as sync_lease:
+            version = self._publish(ranker, sync_lease)
+        self._seconds["rank"] = self._seconds.get("rank", 0.0) + round(ranker.seconds, 3)
+        self._finish(version, ranker.note)
+        return True
+
+    # ---------------------------------------------------------------- stages
+
+    def _sync(self, sync_lease: Lease) -> None:
+        Sync(
+            self._context.database,
+            self._context.client,
+            sync_lease,
+            stable_total_seconds=self._context.settings.stable_total_seconds,
+            report=self._report,
+        ).run()
+
+    def _train_and_evaluate(self) -> Model:
+        model = train.stored_model(self._context, self._number)
+        if model is not None and self._row().metrics:
+            return model
+        with self._stage("train"):
+            self._report(stage="train")
+            model, trained_on = train.train(self._context, self._number, self._lease)
+        with self._stage("evaluate"):
+            self._report(stage="evaluate")
+            model, metrics = train.calibrate_and_measure(self._context, model)
+            self._lease.check()
+            train.store_model(self._context, model, self._number)
+            self._update(metrics=metrics, trained_on=trained_on)
+        return model
+
+    def _publish(self, ranker: Ranker, sync_lease: Lease) -> str:
+        self._report(stage="publish")
+        publisher = Publisher(
+            self._context.database,
+            self._context.client,
+            sync_lease,
+            ranker.choose,
+            ranker.labels_of,
+            self._context.schema,
+        )
+        return publisher.publish(self._number, self._lease.check)
+
+    # ---------------------------------------------------------------- the record
+
+    def _begin(self) -> int:
+        """The number of the unfinished round, or of a new one."""
+        with self._context.database.write() as session:
+            self._lease.check(session)
+            project = session.get_one(Project, self._context.project_id)
+            row = session.scalars(
+                sa.select(Round)
+                .where(Round.project_id == project.id, Round.state == "running")
+                .order_by(Round.number.desc())
+            ).first()
+            if row is None:
+                row = Round(
+                    project_id=project.id,
+                    number=project.round_number + 1,
+                    state="running",
+                    strategy=str(project.config.get("strategy")),
+                    started_at=time.time(),
+                )
+                session.add(row)
+            self._seconds = dict(row.seconds or {})
+            return row.number
+
+    def _take_snapshot(self) -> None:
+        """What the round counts as seen; labels that come later are for the next round."""
+        with self._context.database.write() as session:
+            self._lease.check(session)
+            project = session.get_one(Project, self._context.project_id)
+            row = session.get_one(Round, (project.id, self._number))
+            row.label_changes = project.label_changes
+            row.labelled = count_labelled(session, project.id)
+
+    def _finish(self, version: str, note: str | None) -> None:
+        now = time.time()
+        name = installation_name(self._context.database)
+        with self._context.database.write() as session:
+            self._lease.check(session)
+            row = session.get_one(Round, (self._context.project_id, self._number))
+            row.state = "done"
+            row.finished_at = now
+            row.queue_version = version
+            row.model_version = model_version(name, self._number)
+            row.seconds = dict(self._seconds)
+            row.note = note
+            row.error = None
+            set_values(
+                session,
+                self._context.project_id,
+                round_number=self._number,
+                model_round=self._number,
+                round_label_changes=row.label_changes,
+                last_error=None,
+                last_error_at=None,
+            )
+            # Labels may have arrived meanwhile: the next sync decides whether a round is due.
+            work.request_in(session, self._context.project_id, "sync")
+
+    @contextmanager
+    def _stage(self, name: str, but: Callable[[], float] | None = None) -> Iterator[None]:
+        """Record the stage and its seconds; `but` are seconds that count elsewhere."""
+        self._update(stage=name)
+        started = time.monotonic()
+        yield
+        spent = time.monotonic() - started - (but() if but else 0.0)
+        self._seconds[name] = round(self._seconds.get(name, 0.0) + spent, 3)
+        self._update(seconds=dict(self._seconds))
+
+    @contextmanager
+    def _sync_lease(self) -> Iterator[Lease]:
+        """The mirror and the window have one writer at a time, the holder of the sync lease."""
+        with work.borrow(
+            self._context.database,
+            self._context.project_id,
+            "sync",
+            self._context.settings.lease_seconds,
+            patience=SYNC_PATIENCE_SECONDS,
+        ) as lease:
+            yield lease
+
+    def _update(self, **values: Any) -> None:
+        with self._context.database.write() as session:
+            self._lease.check(session)
+            session.execute(
+                sa.update(Round)
+                .where(Round.project_id == self._context.project_id, Round.number == self._number)
+                .values(**values)
+            )
+
+    def _row(self) -> Round:
+        with self._context.database.read() as session:
+            return session.get_one(Round, (self._context.project_id, self._number))
+
+    def _report(self, **progress: Any) -> None:
+        if self._lease.lost.is_set():
+            raise LeaseLostError("Another worker has taken this round over.")
+        self._lease.report(**{"round": self._number, **progress})
+
+
+def count_labelled(session: Session, project_id: int) -> int:
+    """Distinct tasks with a settled label, hold-outs included."""
+    return int(
+        session.scalar(
+            sa.select(sa.func.count())
+            .select_from(Label)
+            .where(Label.project_id == project_id, Label.status == "settled")
+        )
+        or 0
+    )

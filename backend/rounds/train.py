@@ -1,0 +1,171 @@
+"""Training and measuring a round's model; its artefact and manifest are what later work reads."""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from backend.evaluation.metrics import Metrics, measure
+from backend.models.artefact import Model, load_model, save_model
+from backend.models.calibration import fit_temperature
+from backend.models.head import train_head
+from backend.rounds import queue
+from backend.rounds.context import ProjectContext
+from backend.store.projects import installation_name, model_version
+from backend.store.tables import Label, Task, TrainingManifest
+from backend.store.work import Lease
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelledTasks:
+    """Settled labels with an embedding: ids, (m, d) embeddings and class indices."""
+
+    task_ids: list[int]
+    embeddings: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+
+
+def labelled_tasks(context: ProjectContext, roles: Sequence[str | None]) -> LabelledTasks:
+    """The labelled and embedded tasks of these roles (None: no hold-out) in order of id."""
+    classes = context.schema.classes
+    with context.database.read() as session:
+        members = queue.holdout_roles(session, context.project())
+        rows = [
+            row
+            for row in _labelled_rows(session, context.project_id)
+            if members.get(row.task_id) in roles and row.label in classes
+        ]
+    have = context.cache.contains([row.content_hash for row in rows]) if rows else []
+    rows = [row for row, known in zip(rows, have, strict=True) if known]
+    position = {name: index for index, name in enumerate(classes)}
+    hashes = [row.content_hash for row in rows]
+    dimension = context.encoder.dimension
+    return LabelledTasks(
+        [row.task_id for row in rows],
+        context.cache.get(hashes) if hashes else np.zeros((0, dimension), dtype=np.float32),
+        np.array([position[row.label] for row in rows], dtype=np.int64),
+    )
+
+
+def train(context: ProjectContext, round_number: int, lease: Lease) -> tuple[Model, int]:
+    """Train the round's head on every label that may train, starting from the last one.
+
+    The manifest of what trained it is stored before the model is, so that no model exists without.
+    Returns the model, not yet calibrated, and the number of labels that it was trained on.
+    """
+    material = labelled_tasks(context, [None])
+    classes = context.schema.classes
+    previous = context.live_model()
+    head = train_head(
+        material.embeddings,
+        material.labels,
+        classes,
+        previous=previous.head if previous is not None else None,
+        seed=context.config.seed,
+    )
+    members: list[Any] = [
+        [task_id, classes[label]]
+        for task_id, label in zip(material.task_ids, material.labels, strict=True)
+    ]
+    digest = hashlib.sha256(json.dumps(members, separators=(",", ":")).encode()).hexdigest()
+    with context.database.write() as session:
+        lease.check(session)
+        context.database.upsert(
+            session,
+            TrainingManifest,
+            [
+                {
+                    "project_id": context.project_id,
+                    "round": round_number,
+                    "members": members,
+                    "digest": digest,
+                    "created_at": time.time(),
+                }
+            ],
+        )
+    model = Model(
+        head=head,
+        temperature=1.0,
+        fingerprint=context.encoder.fingerprint,
+        metadata={
+            "round": round_number,
+            "version": model_version(installation_name(context.database), round_number),
+            "manifest": digest,
+            "encoder": context.encoder.name,
+        },
+    )
+    return model, len(members)
+
+
+def calibrate_and_measure(context: ProjectContext, model: Model) -> tuple[Model, dict[str, Any]]:
+    """Fit the temperature on the validation split and measure both splits.
+
+    Every figure says how many labelled members it stands on; the temperature was fitted on the
+    validation split, so that its calibration error is flattering there and honest on the test set.
+    """
+    splits = {role: labelled_tasks(context, [role]) for role in ("validation", "test")}
+    validation = splits["validation"]
+    if len(validation.labels):
+        temperature = fit_temperature(model.head.logits(validation.embeddings), validation.labels)
+        model = Model(
+            head=model.head,
+            temperature=temperature,
+            fingerprint=model.fingerprint,
+            metadata=model.metadata,
+        )
+    metrics: dict[str, Any] = {role: _measured(model, split) for role, split in splits.items()}
+    metrics["temperature"] = model.temperature
+    return model, metrics
+
+
+def store_model(context: ProjectContext, model: Model, round_number: int) -> None:
+    """Write the round's artefact, whole or not at all."""
+    save_model(context.model_dir(round_number), model)
+
+
+def stored_model(context: ProjectContext, round_number: int) -> Model | None:
+    """The artefact of a round that was interrupted later; None where it is to be trained."""
+    folder = context.model_dir(round_number)
+    if not folder.exists():
+        return None
+    model = load_model(folder)
+    fits = (
+        model.fingerprint == context.encoder.fingerprint
+        and tuple(model.head.classes) == context.schema.classes
+    )
+    return model if fits else None
+
+
+def _measured(model: Model, split: LabelledTasks) -> dict[str, Any]:
+    probabilities = (
+        model.probabilities(split.embeddings)
+        if len(split.labels)
+        else np.zeros((0, len(model.classes)), dtype=np.float32)
+    )
+    metrics: Metrics = measure(probabilities, split.labels)
+    return asdict(metrics)
+
+
+def _labelled_rows(session: Session, project_id: int) -> Sequence[Any]:
+    return session.execute(
+        sa.select(Label.task_id, Label.label, Task.content_hash)
+        .join(Task, sa.and_(Task.project_id == Label.project_id, Task.task_id == Label.task_id))
+        .where(
+            Label.project_id == project_id,
+            Label.status == "settled",
+            Label.label.is_not(None),
+            Task.deleted_at.is_(None),
+            Task.content_hash.is_not(None),
+        )
+        .order_by(Label.task_id)
+    ).all()

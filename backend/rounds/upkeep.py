@@ -1,0 +1,113 @@
+"""What a sync job does beyond reading: keep the window filled and ask for what is due."""
+
+import logging
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from backend.labelstudio import LabelStudio
+from backend.rounds import queue
+from backend.rounds.context import ProjectContext
+from backend.rounds.embed import missing
+from backend.rounds.publish import Publisher
+from backend.rounds.rank import Ranker
+from backend.rounds.sync import Sync, schema_of
+from backend.store import work
+from backend.store.projects import installation_name, model_version
+from backend.store.tables import Project, Round
+from backend.store.work import Lease
+
+logger = logging.getLogger(__name__)
+
+# A window this empty is topped up; half leaves time for a top-up at any pace of annotators.
+LOW_SHARE = 0.5
+VERSIONS_KEPT = 20
+
+
+def sync_and_fill(context: ProjectContext, lease: Lease) -> None:
+    """Sync, publish or top up the window where it is due, and request rounds and embedding."""
+    report = Sync(
+        context.database,
+        context.client,
+        lease,
+        stable_total_seconds=context.settings.stable_total_seconds,
+    ).run()
+    project = context.project()
+    if schema_of(project) is None or not project.total:
+        return
+    if project.queue_version is None or report.holdout_drawn:
+        fill_window(context, lease, anew=True)
+    else:
+        with context.database.read() as session:
+            unanswered = len(queue.current_queue(session, project).positions)
+        if unanswered < LOW_SHARE * context.config.window:
+            fill_window(context, lease, anew=False)
+    request_due(context)
+
+
+def fill_window(context: ProjectContext, lease: Lease, *, anew: bool) -> None:
+    """Publish a new window outside a round, or top up the one in force."""
+    project = context.project()
+    with context.database.read() as session:
+        last = queue.current_queue(session, project).next_ordinal
+    ranker = Ranker(context, context.live_model(), project.round_number, seed_offset=last)
+    publisher = Publisher(
+        context.database,
+        context.client,
+        lease,
+        ranker.choose,
+        ranker.labels_of,
+        context.schema,
+    )
+    if anew:
+        publisher.publish(project.round_number, lease.check)
+    else:
+        publisher.top_up(context.config.window, project.round_number)
+
+
+def request_due(context: ProjectContext) -> None:
+    """Ask for a round where enough labels changed, and for embedding where some is missing."""
+    with context.database.read() as session:
+        project = session.get_one(Project, context.project_id)
+        first, rest = missing(session, context)
+        wants_round = round_is_due(session, project, context.config.retrain_every)
+        embeds = work.is_waiting(session, project.id, "embed")
+    if wants_round:
+        work.request(context.database, context.project_id, "round")
+    if (first or rest) and not embeds:
+        work.request(context.database, context.project_id, "embed")
+
+
+def round_is_due(session: Session, project: Project, retrain_every: int) -> bool:
+    """Whether enough labels changed since the last snapshot for a round that is not asked for."""
+    if project.state != "active" or work.is_waiting(session, project.id, "round"):
+        return False
+    seen = project.round_label_changes
+    running = session.scalars(
+        sa.select(Round).where(Round.project_id == project.id, Round.state == "running")
+    ).first()
+    if running is not None:
+        if running.stage == "sync":
+            return False  # its snapshot comes after its sync and will hold these labels
+        seen = running.label_changes
+    return project.label_changes - seen >= retrain_every
+
+
+def clean_old_versions(context: ProjectContext) -> int:
+    """Delete this installation's old predictions in Label Studio where many piled up; how many."""
+    project = context.project()
+    client: LabelStudio = context.client
+    name = installation_name(context.database)
+    current = {project.queue_version, model_version(name, project.model_round)}
+    with context.database.read() as session:
+        current |= queue.staged_versions(session, project.id)
+    old = [
+        version
+        for version in client.versions(project.label_studio_id)
+        if version.startswith(f"asknext-{name}-") and version not in current
+    ]
+    if len(old) < VERSIONS_KEPT:
+        return 0
+    for version in old:
+        client.delete_version(project.label_studio_id, version)
+    return len(old)

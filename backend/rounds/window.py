@@ -1,0 +1,140 @@
+"""Composing the queue's window: which position serves a hold-out, a random or a strategy task.
+
+Every position of a project's queue has an ordinal that counts for ever. What a position serves is
+decided once, from its ordinal alone: a hold-out at the configured rate while some are left, a
+random task by a coin that a keyed hash throws, else the strategy. So a window that is composed
+again after a crash is the same window, and no chance is ever taken twice.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Family = Literal["strategy", "random", "test", "validation"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A task that the strategy chose, with the branch that did and its acquisition score."""
+
+    task_id: int
+    branch: str
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Position:
+    """One position of the window; `probability` is the inclusion probability where random."""
+
+    ordinal: int
+    family: Family
+    task_id: int
+    branch: str
+    score: float | None = None
+    probability: float | None = None
+
+    @property
+    def blind(self) -> bool:
+        """Whether the task must be shown without the model's opinion."""
+        return self.family != "strategy"
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What a window can be filled from, at one moment.
+
+    `holdouts` are (task, role) not queued and not answered, in order of u; `control` the tasks that
+    are neither hold-outs nor answered nor queued as random, in order of u.
+    """
+
+    holdouts: Sequence[tuple[int, Family]]
+    control: Sequence[int]
+
+
+def is_holdout_position(ordinal: int, rate: float) -> bool:
+    """Whether this ordinal serves a hold-out, so that a share `rate` of all ordinals does."""
+    slack = 1e-9  # 3 × (1/3) must count as a whole
+    return int((ordinal + 1) * rate + slack) > int(ordinal * rate + slack)
+
+
+def is_random_position(ordinal: int, share: float, secret: bytes) -> bool:
+    """Whether this ordinal serves a random task: a coin of probability `share`, thrown once."""
+    digest = hmac.new(secret, f"queue position {ordinal}".encode(), hashlib.sha256).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 < share
+
+
+def compose(
+    *,
+    kept: Sequence[Position],
+    replaced: Sequence[int],
+    next_ordinal: int,
+    size: int,
+    holdout_rate: float,
+    random_share: float,
+    secret: bytes,
+    stock: Stock,
+    choose: Callable[[int, frozenset[int]], Sequence[Choice]],
+) -> list[Position]:
+    """The window's positions in order of their ordinals, at most `size` of them.
+
+    Args:
+        kept: positions of the current window that stay as they are (not answered yet).
+        replaced: ordinals whose strategy pick is to be chosen anew.
+        next_ordinal: the first ordinal that was never used.
+        size: positions that the window should hold.
+        choose: (count, taken tasks) → the strategy's choices, best first, maybe fewer.
+    """
+    kept = list(kept)
+    taken = {position.task_id for position in kept}
+    holdouts = [item for item in stock.holdouts if item[0] not in taken]
+    control = [task for task in stock.control if task not in taken]
+    frame = len(control)
+
+    missing = max(size - len(kept) - len(replaced), 0)
+    ordinals = sorted([*replaced, *range(next_ordinal, next_ordinal + missing)])
+    filled: list[Position] = []
+    for_strategy: list[int] = []
+    for ordinal in ordinals:
+        if holdouts and is_holdout_position(ordinal, holdout_rate):
+            task, role = holdouts.pop(0)
+            filled.append(Position(ordinal, role, task, role))
+        elif (
+            control
+            and ordinal >= next_ordinal
+            and is_random_position(ordinal, random_share, secret)
+        ):
+            task = control.pop(0)
+            filled.append(Position(ordinal, "random", task, "random", None, 1 / frame))
+        else:
+            for_strategy.append(ordinal)
+
+    taken |= {position.task_id for position in filled}
+    reserved = frozenset(taken | {task for task, _ in stock.holdouts})
+    choices = list(choose(len(for_strategy), reserved)) if for_strategy else []
+    for ordinal, choice in zip(for_strategy, choices, strict=False):
+        filled.append(Position(ordinal, "strategy", choice.task_id, choice.branch, choice.score))
+    # The pool is exhausted: what is left over are hold-outs that still wait for a label.
+    for ordinal in for_strategy[len(choices) :]:
+        if not holdouts:
+            break
+        task, role = holdouts.pop(0)
+        filled.append(Position(ordinal, role, task, role))
+    return sorted([*kept, *filled], key=lambda position: position.ordinal)
+
+
+def with_current_roles(positions: Sequence[Position], roles: dict[int, Family]) -> list[Position]:
+    """Positions whose task became a hold-out after it was queued take that role, and go blind."""
+    return [
+        replace(
+            position,
+            family=roles[position.task_id],
+            branch=roles[position.task_id],
+            score=None,
+            probability=None,
+        )
+        if position.task_id in roles and position.family in ("strategy", "random")
+        else position
+        for position in positions
+    ]
