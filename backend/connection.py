@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -141,13 +142,13 @@ def disconnect(
         set_values(session, project.id, state="disconnected")
     for backend in client.backends(number):
         if backend["id"] == project.backend_id or _same_url(backend["url"], settings.url):
-            attempt("ML backend", lambda b=backend: client.delete_backend(b["id"]))
+            attempt("ML backend", partial(client.delete_backend, int(backend["id"])))
     for webhook in client.webhooks(number):
         if _same_url(webhook["url"], f"{settings.url}/webhook"):
-            attempt("webhook", lambda w=webhook: client.delete_webhook(w["id"]))
+            attempt("webhook", partial(client.delete_webhook, int(webhook["id"])))
     for view in client.views(number):
         if view["id"] == project.view_id:
-            attempt("tab", lambda v=view: client.delete_view(v["id"]))
+            attempt("tab", partial(client.delete_view, int(view["id"])))
     values = {key: value for key, value in project.restore.items() if key in RESTORED}
     if project.paused_overlap is not None:
         values["maximum_annotations"] = project.paused_overlap

@@ -39,32 +39,36 @@ def server_binary() -> str:
     )
 
 
+def command(settings: Settings) -> list[str]:
+    """The command line of the embedded server; its folder is made."""
+    folder = settings.engine_socket.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        server_binary(),
+        *("--port", "0"),
+        *("--unixsocket", str(engine_socket_path(settings.engine_socket))),
+        *("--unixsocketperm", "700"),
+        *("--dir", str(folder)),
+        *("--appendonly", "yes"),
+        *("--appendfsync", "everysec"),
+        *("--save", ""),
+        *("--logfile", str(folder / "valkey.log")),
+    ]
+
+
 def start(settings: Settings) -> subprocess.Popen[bytes]:
     """Start the embedded server on its Unix socket and wait until it answers.
 
     Raises:
         EngineUnavailableError: it did not come up.
     """
-    folder = settings.engine_socket.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    socket = engine_socket_path(settings.engine_socket)
-    log = folder / "valkey.log"
     process = subprocess.Popen(
-        [
-            server_binary(),
-            *("--port", "0"),
-            *("--unixsocket", str(socket)),
-            *("--unixsocketperm", "700"),
-            *("--dir", str(folder)),
-            *("--appendonly", "yes"),
-            *("--appendfsync", "everysec"),
-            *("--save", ""),
-            *("--logfile", str(log)),
-        ],
+        command(settings),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    log = settings.engine_socket.parent / "valkey.log"
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         if process.poll() is not None:

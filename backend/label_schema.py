@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from label_studio_sdk.label_interface import LabelInterface
+from label_studio_sdk.label_interface.interface import LabelInterface
 
 from backend.errors import UnsupportedLabelConfigError
 
@@ -75,7 +75,7 @@ def parse_label_config(label_config: str, control: str | None = None) -> LabelSc
             f'The Choices tag {name!r} allows several choices; set choice="single" to let AskNext '
             "learn it."
         )
-    target = interface.get_object((tag.to_name or [""])[0])
+    target: Any = interface.get_object((tag.to_name or [""])[0])  # type: ignore[no-untyped-call]
     kind = KIND_OF_OBJECT.get(target.tag.lower())
     if kind is None:
         raise UnsupportedLabelConfigError(

@@ -85,7 +85,7 @@ class ProjectContext:
         if number == 0 or not self.model_dir(number).exists():
             return None
         model = load_model(self.model_dir(number))
-        return model if model.fingerprint == self.encoder.fingerprint else None
+        return model if model.encoder_fingerprint == self.encoder.fingerprint else None
 
     def close(self) -> None:
         """Close the connections that were opened."""

@@ -85,7 +85,7 @@ def _votes(
                 annotator=row.completed_by,
                 label=label,
                 cancelled=row.cancelled,
-                created_at=row.created_at,
+                order=row.annotation_id,
             )
         )
     return votes

@@ -170,9 +170,7 @@ def _annotation_row(project_id: int, task_id: int, annotation: dict[str, Any]) -
     }
 
 
-def _known_annotations(
-    session: Session, project_id: int, task_ids: Sequence[int]
-) -> Iterable[sa.Row[tuple[int, int, str]]]:
+def _known_annotations(session: Session, project_id: int, task_ids: Sequence[int]) -> Iterable[Any]:
     for chunk in _chunks(task_ids):
         yield from session.execute(
             sa.select(Annotation.task_id, Annotation.annotation_id, Annotation.updated_at).where(

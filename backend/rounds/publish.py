@@ -19,7 +19,7 @@ from backend.label_schema import LabelSchema
 from backend.labelstudio import LabelStudio
 from backend.rounds import queue
 from backend.rounds.mirror import delete_tasks
-from backend.rounds.window import Choice, Position, compose, with_current_roles
+from backend.rounds.window import Choice, Position, Stock, compose, with_current_roles
 from backend.store.database import Database
 from backend.store.projects import installation_name, queue_version, record_event, set_values
 from backend.store.tables import Project
@@ -183,7 +183,7 @@ class Publisher:
         self,
         project: Project,
         state: queue.QueueState,
-        stock: "queue.Stock",
+        stock: Stock,
         size: int,
         *,
         keep_strategy: bool,

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -193,7 +193,7 @@ def put_in_force(
             )
         )
     )
-    draws = []
+    draws: list[dict[str, Any]] = []
     for pick in staged:
         if tasks is not None and pick.task_id not in tasks:
             session.delete(pick)
@@ -238,11 +238,11 @@ def staged_versions(session: Session, project_id: int) -> set[str]:
 
 
 def _insert_new_draws(
-    database: Database, session: Session, project_id: int, draws: list[dict[str, object]]
+    database: Database, session: Session, project_id: int, draws: list[dict[str, Any]]
 ) -> None:
     """A carried-over draw keeps the record of its first publish."""
     known: set[int] = set()
-    ids = [cast("int", draw["task_id"]) for draw in draws]
+    ids = [int(draw["task_id"]) for draw in draws]
     for start in range(0, len(ids), ROWS_A_STATEMENT):
         known |= set(
             session.scalars(

@@ -65,9 +65,9 @@ class Ranker:
         if not len(candidates.task_ids) or count < 1:
             return []
         if not self._fields:
-            known = np.ones(len(candidates.task_ids), dtype=bool)
+            known: npt.NDArray[np.bool_] = np.ones(len(candidates.task_ids), dtype=bool)
         else:
-            known = np.asarray(self._context.cache.contains(candidates.hashes), dtype=bool)
+            known = self._context.cache.contains(candidates.hashes)
         ids = candidates.task_ids[known]
         chosen: list[Choice] = []
         if len(ids):

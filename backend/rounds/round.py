@@ -18,6 +18,7 @@ from backend.models.artefact import Model
 from backend.rounds import train
 from backend.rounds.context import ProjectContext
 from backend.rounds.embed import embed
+from backend.rounds.memory import peak_megabytes, reset_peak
 from backend.rounds.publish import Publisher
 from backend.rounds.rank import Ranker
 from backend.rounds.sync import Sync
@@ -43,6 +44,7 @@ class RoundRun:
         self._lease = lease
         self._number = 0
         self._seconds: dict[str, float] = {}
+        self._peaks: dict[str, int] = {}
 
     def run(self) -> bool:
         """Run the round to its end; False where the hold-outs are not drawn yet.
@@ -127,6 +129,7 @@ class RoundRun:
                 )
                 session.add(row)
             self._seconds = dict(row.seconds or {})
+            self._peaks = dict(row.peak_megabytes or {})
             return row.number
 
     def _take_snapshot(self) -> None:
@@ -168,10 +171,12 @@ class RoundRun:
         """Record the stage and its seconds; `but` are seconds that count elsewhere."""
         self._update(stage=name)
         started = time.monotonic()
+        reset_peak()
         yield
+        self._peaks[name] = max(peak_megabytes(), self._peaks.get(name, 0))
         spent = time.monotonic() - started - (but() if but else 0.0)
         self._seconds[name] = round(self._seconds.get(name, 0.0) + spent, 3)
-        self._update(seconds=dict(self._seconds))
+        self._update(seconds=dict(self._seconds), peak_megabytes=dict(self._peaks))
 
     @contextmanager
     def _sync_lease(self) -> Iterator[Lease]:

@@ -14,7 +14,11 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from backend.errors import LabelStudioRefusedError, UnsupportedLabelConfigError
-from backend.evaluation.holdout import draw_holdout, holdout_sizes
+from backend.evaluation.holdout import (
+    draw_holdout,
+    holdout_sizes,
+    permanent_random_number,
+)
 from backend.label_schema import LabelSchema, parse_label_config
 from backend.labelstudio import LabelStudio, updated_after
 from backend.rounds import mirror, queue
@@ -306,7 +310,7 @@ def draw_splits(database: Database, session: Session, project: Project) -> None:
             "era": era,
             "task_id": task_ids[index],
             "role": role,
-            "u": holdout.u[index],
+            "u": permanent_random_number(project.secret, keys[index]),
             "drawn_at": now,
         }
         for role, members in (("test", holdout.test), ("validation", holdout.validation))

@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from backend.evaluation.metrics import Metrics, measure
+from backend.evaluation.metrics import compute_metrics
 from backend.models.artefact import Model, load_model, save_model
 from backend.models.calibration import fit_temperature
 from backend.models.head import train_head
@@ -45,7 +45,7 @@ def labelled_tasks(context: ProjectContext, roles: Sequence[str | None]) -> Labe
             for row in _labelled_rows(session, context.project_id)
             if members.get(row.task_id) in roles and row.label in classes
         ]
-    have = context.cache.contains([row.content_hash for row in rows]) if rows else []
+    have = context.cache.contains([row.content_hash for row in rows])
     rows = [row for row, known in zip(rows, have, strict=True) if known]
     position = {name: index for index, name in enumerate(classes)}
     hashes = [row.content_hash for row in rows]
@@ -95,8 +95,7 @@ def train(context: ProjectContext, round_number: int, lease: Lease) -> tuple[Mod
         )
     model = Model(
         head=head,
-        temperature=1.0,
-        fingerprint=context.encoder.fingerprint,
+        encoder_fingerprint=context.encoder.fingerprint,
         metadata={
             "round": round_number,
             "version": model_version(installation_name(context.database), round_number),
@@ -117,12 +116,7 @@ def calibrate_and_measure(context: ProjectContext, model: Model) -> tuple[Model,
     validation = splits["validation"]
     if len(validation.labels):
         temperature = fit_temperature(model.head.logits(validation.embeddings), validation.labels)
-        model = Model(
-            head=model.head,
-            temperature=temperature,
-            fingerprint=model.fingerprint,
-            metadata=model.metadata,
-        )
+        model = replace(model, temperature=temperature)
     metrics: dict[str, Any] = {role: _measured(model, split) for role, split in splits.items()}
     metrics["temperature"] = model.temperature
     return model, metrics
@@ -140,7 +134,7 @@ def stored_model(context: ProjectContext, round_number: int) -> Model | None:
         return None
     model = load_model(folder)
     fits = (
-        model.fingerprint == context.encoder.fingerprint
+        model.encoder_fingerprint == context.encoder.fingerprint
         and tuple(model.head.classes) == context.schema.classes
     )
     return model if fits else None
@@ -152,8 +146,7 @@ def _measured(model: Model, split: LabelledTasks) -> dict[str, Any]:
         if len(split.labels)
         else np.zeros((0, len(model.classes)), dtype=np.float32)
     )
-    metrics: Metrics = measure(probabilities, split.labels)
-    return asdict(metrics)
+    return asdict(compute_metrics(probabilities, split.labels, model.classes))
 
 
 def _labelled_rows(session: Session, project_id: int) -> Sequence[Any]:

@@ -286,6 +286,7 @@ class Round(Base):
     started_at: Mapped[float] = mapped_column(Float)
     finished_at: Mapped[float | None] = mapped_column(Float)
     seconds: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    peak_megabytes: Mapped[dict[str, Any]] = mapped_column(default=dict)
     metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
     error: Mapped[str | None] = mapped_column(Text)
 

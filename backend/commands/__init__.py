@@ -1,0 +1,1 @@
+"""The commands of `asknext`, one module for each group of them."""

@@ -1,0 +1,372 @@
+"""What a project looks like right now, as one JSON document: for `status`, the API and the pages.
+
+Everything comes from the state and from the names of the embeddings on disk: no request to Label
+Studio, no model and no encoder's weights, so that it may be asked for every second while a round
+runs.
+"""
+
+import threading
+import time
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from backend.errors import EncoderUnavailableError
+from backend.models.embedding_cache import EmbeddingCache
+from backend.models.encoder import Kind, load_encoder
+from backend.settings import Settings
+from backend.store.database import Database
+from backend.store.projects import all_projects, installation_name, model_version
+from backend.store.tables import (
+    Annotation,
+    ConfigChange,
+    ContentFailure,
+    Event,
+    Label,
+    LabelChange,
+    Pick,
+    Project,
+    Round,
+    SplitMember,
+    Task,
+    Work,
+)
+
+EVENTS_SHOWN = 20
+FAMILIES = ("strategy", "random", "test", "validation")
+WORK_KINDS = ("sync", "round", "embed")
+CONFOUNDED = (
+    'preannotate is "queue": annotators see the model\'s opinion on strategy tasks but not on the '
+    "random ones, so that the lift over random labelling is confounded."
+)
+
+
+def all_overviews(settings: Settings, database: Database) -> list[dict[str, Any]]:
+    """Every project that was ever connected, by Label Studio's id."""
+    with database.read() as session:
+        projects = all_projects(session)
+    return [project_overview(settings, database, project) for project in projects]
+
+
+def project_overview(settings: Settings, database: Database, project: Project) -> dict[str, Any]:
+    """One project: labels, queue, hold-outs, work, rounds, configuration and what went wrong."""
+    name = installation_name(database)
+    with database.read() as session:
+        project = session.get_one(Project, project.id)
+        labels = _label_counts(session, project.id)
+        pool = _count(session, Task, project.id, Task.deleted_at.is_(None))
+        overview: dict[str, Any] = {
+            "id": project.label_studio_id,
+            "title": project.title,
+            "kind": project.kind,
+            "state": project.state,
+            "url": project.label_studio_url,
+            "labelled": labels.get("settled", 0),
+            "annotations": _count(
+                session,
+                Annotation,
+                project.id,
+                Annotation.deleted_at.is_(None),
+                Annotation.cancelled.is_(False),
+            ),
+            "skipped": _skipped(session, project.id),
+            "unsettled": labels.get("tie", 0),
+            "budget": project.config.get("budget"),
+            "pool": pool,
+            "embedded": 0,
+            "unreadable": _count(session, ContentFailure, project.id),
+            "queue_version": project.queue_version,
+            "model_version": model_version(name, project.model_round),
+            "queue": _queue(session, project),
+            "holdout": _holdout(session, project),
+            "work": _work(session, project.id),
+            "rounds": _rounds(session, project.id),
+            "config": project.config,
+            "config_refusal": _refusal(session, project.id),
+            "unplanned": _unplanned(session, project.id),
+            "last_error": project.last_error,
+            "last_error_at": project.last_error_at,
+            "events": _events(session, project.id),
+            "polls": project.polls,
+        }
+    trouble = None
+    try:
+        overview["embedded"] = _embedded(settings, database, project, pool)
+    except EncoderUnavailableError as error:
+        trouble = str(error)
+    overview["warnings"] = _warnings(settings, overview, trouble)
+    return overview
+
+
+# -------------------------------------------------------------------- labels, queue and hold-outs
+
+
+def _label_counts(session: Session, project_id: int) -> dict[str, int]:
+    rows = session.execute(
+        sa.select(Label.status, sa.func.count())
+        .where(Label.project_id == project_id)
+        .group_by(Label.status)
+    )
+    return {str(status): int(count) for status, count in rows}
+
+
+def _skipped(session: Session, project_id: int) -> int:
+    """Tasks whose every annotation is a skip."""
+    skipped_only = (
+        sa.select(Annotation.task_id)
+        .where(Annotation.project_id == project_id, Annotation.deleted_at.is_(None))
+        .group_by(Annotation.task_id)
+        .having(sa.func.sum(sa.case((Annotation.cancelled, 0), else_=1)) == 0)
+    )
+    return int(session.scalar(sa.select(sa.func.count()).select_from(skipped_only.subquery())) or 0)
+
+
+def _queue(session: Session, project: Project) -> dict[str, int]:
+    """The unanswered positions of the version in force, by family."""
+    rows = session.execute(
+        sa.select(Pick.family, sa.func.count())
+        .where(
+            Pick.project_id == project.id,
+            Pick.state == "queued",
+            Pick.version == (project.queue_version or ""),
+        )
+        .group_by(Pick.family)
+    )
+    return dict.fromkeys(FAMILIES, 0) | {str(family): int(count) for family, count in rows}
+
+
+def _holdout(session: Session, project: Project) -> dict[str, Any]:
+    rows = session.execute(
+        sa.select(SplitMember.role, sa.func.count(), sa.func.count(Label.task_id))
+        .outerjoin(
+            Label,
+            sa.and_(
+                Label.project_id == SplitMember.project_id,
+                Label.task_id == SplitMember.task_id,
+                Label.status == "settled",
+            ),
+        )
+        .where(SplitMember.project_id == project.id, SplitMember.era == project.era)
+        .group_by(SplitMember.role)
+    )
+    found = {role: {"size": int(size), "labelled": int(n)} for role, size, n in rows}
+    nothing = {"size": 0, "labelled": 0}
+    return {
+        "era": project.era,
+        "test": found.get("test", nothing),
+        "validation": found.get("validation", nothing),
+    }
+
+
+def _unplanned(session: Session, project_id: int) -> int:
+    """Tasks first labelled after the first window was published, though never queued.
+
+    Label Studio serves random tasks of its own once a window is dry; an annotator may also open
+    any task by hand. Both moments are by our clock.
+    """
+    published = session.scalar(
+        sa.select(sa.func.min(Pick.created_at)).where(
+            Pick.project_id == project_id, Pick.state != "staged"
+        )
+    )
+    if published is None:
+        return 0
+    queued = sa.exists().where(
+        Pick.project_id == project_id,
+        Pick.task_id == LabelChange.task_id,
+        Pick.state != "staged",
+    )
+    first_labelled = (
+        sa.select(LabelChange.task_id)
+        .where(LabelChange.project_id == project_id, ~queued)
+        .group_by(LabelChange.task_id)
+        .having(sa.func.min(LabelChange.at) > published)
+    )
+    return int(
+        session.scalar(sa.select(sa.func.count()).select_from(first_labelled.subquery())) or 0
+    )
+
+
+# -------------------------------------------------------------------- work and records
+
+
+def _work(session: Session, project_id: int) -> dict[str, dict[str, Any]]:
+    rows = {
+        row.kind: row
+        for row in session.scalars(sa.select(Work).where(Work.project_id == project_id))
+    }
+    now = time.time()
+    answer: dict[str, dict[str, Any]] = {}
+    for kind in WORK_KINDS:
+        row = rows.get(kind)
+        running = row is not None and row.owner is not None and (row.lease_until or 0.0) >= now
+        answer[kind] = {
+            "running": running,
+            "waiting": row is not None and row.requested > row.done and not running,
+            "progress": dict(row.progress or {}) if row is not None else {},
+        }
+    return answer
+
+
+def _rounds(session: Session, project_id: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "number": row.number,
+            "state": row.state,
+            "stage": row.stage,
+            "model_version": row.model_version,
+            "queue_version": row.queue_version,
+            "labelled": row.labelled,
+            "trained_on": row.trained_on,
+            "strategy": row.strategy,
+            "note": row.note,
+            "metrics": row.metrics,
+            "seconds": row.seconds,
+            "started_at": row.started_at,
+            "finished_at": row.finished_at,
+            "error": row.error,
+        }
+        for row in session.scalars(
+            sa.select(Round).where(Round.project_id == project_id).order_by(Round.number)
+        )
+    ]
+
+
+def _events(session: Session, project_id: int) -> list[dict[str, Any]]:
+    return [
+        {"level": row.level, "message": row.message, "at": row.at}
+        for row in session.scalars(
+            sa.select(Event)
+            .where(Event.project_id == project_id)
+            .order_by(Event.id.desc())
+            .limit(EVENTS_SHOWN)
+        )
+    ]
+
+
+def _refusal(session: Session, project_id: int) -> str | None:
+    """The newest change of the configuration where it was a refusal."""
+    newest = session.scalars(
+        sa.select(ConfigChange)
+        .where(ConfigChange.project_id == project_id)
+        .order_by(ConfigChange.id.desc())
+        .limit(1)
+    ).first()
+    if newest is None or newest.accepted:
+        return None
+    return f"The configuration from {newest.source} was refused: {newest.message}"
+
+
+def _count(
+    session: Session, table: Any, project_id: int, *conditions: sa.ColumnElement[bool]
+) -> int:
+    counted = sa.select(sa.func.count()).select_from(table)
+    return int(session.scalar(counted.where(table.project_id == project_id, *conditions)) or 0)
+
+
+# -------------------------------------------------------------------- embeddings
+
+
+class _EmbeddedCounts:
+    """Counts embedded tasks without reading again what did not change since the last time.
+
+    The content hashes are kept until a sync changes the tasks; the cache on disk is only asked for
+    shards that are new.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._caches: dict[tuple[str, str], EmbeddingCache] = {}
+        self._hashes: dict[tuple[str, int], tuple[Any, list[bytes]]] = {}
+
+    def count(self, settings: Settings, database: Database, project: Project, pool: int) -> int:
+        encoder = load_encoder(project.config.get("encoder", "auto"), _kind(project))
+        place = (str(settings.embeddings_dir.absolute()), encoder.fingerprint)
+        with self._lock:
+            if not (settings.embeddings_dir / encoder.fingerprint).is_dir():
+                return 0
+            cache = self._caches.get(place)
+            if cache is None:
+                cache = EmbeddingCache(
+                    settings.embeddings_dir, encoder.fingerprint, encoder.dimension
+                )
+                self._caches[place] = cache
+            else:
+                cache.refresh()
+            return int(cache.contains(self._content(database, project, pool)).sum())
+
+    def _content(self, database: Database, project: Project, pool: int) -> list[bytes]:
+        key = (database.url, project.id)
+        moment = (project.last_synced_at, project.schema_number, pool)
+        kept = self._hashes.get(key)
+        if kept is None or kept[0] != moment:
+            with database.read() as session:
+                found = session.scalars(
+                    sa.select(Task.content_hash).where(
+                        Task.project_id == project.id,
+                        Task.deleted_at.is_(None),
+                        Task.content_hash.is_not(None),
+                    )
+                )
+                kept = (moment, [value for value in found if value is not None])
+            self._hashes[key] = kept
+        return kept[1]
+
+
+_counts = _EmbeddedCounts()
+
+
+def _embedded(settings: Settings, database: Database, project: Project, pool: int) -> int:
+    """How many of the pool's tasks have an embedding by the project's encoder."""
+    if not pool or project.kind not in ("text", "image"):  # no usable labelling config yet
+        return 0
+    return _counts.count(settings, database, project, pool)
+
+
+def _kind(project: Project) -> Kind:
+    return "text" if project.kind == "text" else "image"
+
+
+# -------------------------------------------------------------------- warnings
+
+
+def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None) -> list[str]:
+    """What an admin should know or mend, beside the last error."""
+    found: list[str] = []
+    active = overview["state"] == "active"
+    if overview["state"] == "paused":
+        found.append("The label stream is paused; `asknext resume` serves tasks again.")
+    if trouble:
+        found.append(trouble)
+    if overview["config"].get("preannotate") == "queue":
+        found.append(CONFOUNDED)
+    if active and overview["polls"]:
+        found.append(
+            "Label Studio sends no events to AskNext: it asks every "
+            f"{settings.sync_every_seconds:.0f} s instead. Set SSRF_PROTECTION_ENABLED=false in "
+            "Label Studio's environment and connect again to change that."
+        )
+    if active and overview["pool"] and overview["queue_version"] is None:
+        found.append("No queue is published yet; Label Studio serves random tasks until then.")
+    elif active and overview["queue_version"] and not sum(overview["queue"].values()):
+        found.append("The queue is empty: Label Studio serves random tasks of its own.")
+    if active and overview["pool"] and not overview["holdout"]["era"]:
+        found.append(
+            "The hold-outs are not drawn yet: that waits until the number of tasks stays the same "
+            f"for {settings.stable_total_seconds:.0f} s."
+        )
+    if overview["unplanned"]:
+        found.append(
+            f"{overview['unplanned']} tasks were labelled outside the queue (served by Label "
+            "Studio after the window ran dry, or opened by hand)."
+        )
+    if overview["unreadable"]:
+        found.append(
+            f"The content of {overview['unreadable']} tasks cannot be read; they are tried again "
+            "later and not queued until then."
+        )
+    budget = overview["budget"]
+    if budget is not None and overview["labelled"] >= budget:
+        found.append(f"The budget of {budget} labels is spent.")
+    return found

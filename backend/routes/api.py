@@ -1,0 +1,150 @@
+"""The JSON API for admins and scripts: what the command line shows and does, over HTTP."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from backend import config_history, stream
+from backend.connection import write_back
+from backend.errors import RequestError
+from backend.labelstudio import LabelStudio
+from backend.overview import project_overview
+from backend.protocol import decode
+from backend.rounds import queue
+from backend.routes.state import State, state_of
+from backend.store import work
+from backend.store.projects import all_projects, find
+from backend.store.tables import Project
+from backend.tokens import load_token
+
+router = APIRouter(prefix="/api")
+
+
+@router.get("/projects")
+async def projects(request: Request) -> dict[str, Any]:
+    """Every project: labels, rounds with their metrics, queue, work in progress, errors."""
+    state = state_of(request)
+
+    def read() -> list[dict[str, Any]]:
+        with state.database.read() as session:
+            found = all_projects(session)
+        return [project_overview(state.settings, state.database, project) for project in found]
+
+    return {"projects": await asyncio.to_thread(read)}
+
+
+@router.get("/projects/{number}")
+async def project(request: Request, number: int) -> dict[str, Any]:
+    """One project, by Label Studio's id."""
+    state = state_of(request)
+    found = await asyncio.to_thread(_project, state, number)
+    return await asyncio.to_thread(project_overview, state.settings, state.database, found)
+
+
+@router.get("/projects/{number}/queue")
+async def window(request: Request, number: int) -> dict[str, Any]:
+    """The unanswered positions of the window in force, in the order they are served."""
+    state = state_of(request)
+
+    def read() -> dict[str, Any]:
+        found = _project(state, number)
+        with state.database.read() as session:
+            current = queue.current_queue(session, found)
+        return {
+            "version": found.queue_version,
+            "positions": [
+                {
+                    "task": position.task_id,
+                    "ordinal": position.ordinal,
+                    "family": position.family,
+                    "branch": position.branch,
+                    "score": position.score,
+                    "blind": position.blind,
+                    "probability": position.probability,
+                }
+                for position in current.positions
+            ],
+        }
+
+    return await asyncio.to_thread(read)
+
+
+@router.post("/projects/{number}/rank")
+async def rank(request: Request, number: int) -> JSONResponse:
+    """Ask for a round now."""
+    state = state_of(request)
+
+    def ask() -> None:
+        work.request(state.database, _project(state, number).id, "round")
+        state.pusher.wake()
+
+    await asyncio.to_thread(ask)
+    return JSONResponse({"status": "requested"}, status_code=202)
+
+
+@router.post("/projects/{number}/pause")
+async def pause(request: Request, number: int) -> dict[str, str]:
+    """Stop the label stream."""
+    return await asyncio.to_thread(_switch, state_of(request), number, "pause")
+
+
+@router.post("/projects/{number}/resume")
+async def resume(request: Request, number: int) -> dict[str, str]:
+    """Let the label stream go on."""
+    return await asyncio.to_thread(_switch, state_of(request), number, "resume")
+
+
+@router.get("/projects/{number}/config")
+async def read_config(request: Request, number: int) -> dict[str, Any]:
+    """The configuration in force."""
+    state = state_of(request)
+    return (await asyncio.to_thread(_project, state, number)).config
+
+
+@router.put("/projects/{number}/config")
+async def write_config(request: Request, number: int) -> dict[str, Any]:
+    """Replace the configuration; Label Studio's extra params follow."""
+    state = state_of(request)
+    document = decode(await request.body())
+
+    def change() -> dict[str, Any]:
+        found = _project(state, number)
+        outcome = config_history.submit(state.database, found.id, "api", document)
+        if not outcome.accepted:
+            field, _, message = str(outcome.message).partition(": ")
+            raise RequestError(field, message, "The old configuration stays in force.")
+        found = _project(state, number)
+        with _client(state, found) as client:
+            write_back(state.settings, state.database, client, found)
+        state.pusher.wake()
+        return found.config
+
+    return await asyncio.to_thread(change)
+
+
+def _switch(state: State, number: int, what: str) -> dict[str, str]:
+    found = _project(state, number)
+    with _client(state, found) as client:
+        action = stream.pause if what == "pause" else stream.resume
+        action(state.database, client, found)
+    return {"state": _project(state, number).state}
+
+
+def _client(state: State, found: Project) -> LabelStudio:
+    url = found.label_studio_url
+    return LabelStudio(url, load_token(state.settings, url), patience=10.0)
+
+
+def _project(state: State, number: int) -> Project:
+    with state.database.read() as session:
+        found = find(session, number)
+    if found is None:
+        raise RequestError(
+            "project",
+            f"Project {number} is not connected.",
+            f"Run `asknext connect --project {number}`.",
+            404,
+        )
+    return found

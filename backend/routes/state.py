@@ -1,0 +1,71 @@
+"""What the routes work with; `create_app` puts it where each request finds it."""
+
+import logging
+import threading
+from dataclasses import dataclass
+from typing import cast
+
+from fastapi import Request
+from sqlalchemy.exc import OperationalError
+
+from backend import jobs
+from backend.prediction import Predictor
+from backend.settings import Settings
+from backend.store.database import Database
+
+logger = logging.getLogger(__name__)
+
+
+class Pusher:
+    """A thread that pushes due work to the queues: at once when woken, and with every sweep.
+
+    Requests only wake it, so that they answer at once whatever the queue engine does.
+    """
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._woken = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pusher", daemon=True)
+
+    def start(self) -> None:
+        """Begin sweeping."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the sweep that runs."""
+        self._stopped.set()
+        self._woken.set()
+        self._thread.join(timeout=10)
+
+    def wake(self) -> None:
+        """Something is due now."""
+        self._woken.set()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._woken.clear()
+            try:
+                jobs.sweep(self._settings, self._database)
+            except OperationalError as error:
+                logger.warning("The state database is busy (%s); sweeping again.", error.orig)
+            except Exception:
+                logger.exception("A sweep failed; sweeping again.")
+            self._woken.wait(self._settings.sweep_every_seconds)
+
+
+@dataclass(frozen=True)
+class State:
+    """The dependencies of the routes."""
+
+    settings: Settings
+    database: Database
+    predictor: Predictor
+    pusher: Pusher
+    version: str
+
+
+def state_of(request: Request) -> State:
+    """The state of the app that serves this request."""
+    return cast("State", request.app.state.asknext)
