@@ -65,7 +65,8 @@ class _Running:
 class Supervisor:
     """Starts children, restarts those that die (waiting longer each time), and ends all.
 
-    Use it as a context manager, from the main thread: the leash holds for as long as the thread that started a child.
+    Use it as a context manager, from the main thread: the leash holds for as long as the thread
+    that started a child lives.
     `tell` is called with a level (`info`, `warning`, `error`) and a line for the console.
     """
 

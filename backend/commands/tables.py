@@ -1,0 +1,175 @@
+"""How overviews look in a terminal."""
+
+import time
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+STATE_STYLES = {"active": "green", "paused": "yellow", "disconnected": "dim", "archived": "dim"}
+EVENTS_SHOWN = 3
+BAR_WIDTH = 20
+
+
+def installation_line(document: dict[str, Any]) -> str:
+    """The engine and the workers, in one line."""
+    engine = "[green]answers[/]" if document["engine"] else "[red]does not answer[/]"
+    workers = document["workers"]
+    if workers:
+        served = "; ".join(
+            f"{','.join(name.removeprefix('asknext-') for name in worker['queues'])} "
+            f"{worker['state'].split('.')[-1].lower()}"
+            for worker in sorted(workers, key=lambda worker: str(worker["queues"]))
+        )
+        alive = f"[green]{len(workers)}[/] ({escape(served)})"
+    else:
+        alive = "[red]none: start `asknext up`[/]"
+    return f"Queue engine {engine} · workers {alive} · {escape(document['data_dir'])}"
+
+
+def project_table(overview: dict[str, Any]) -> Table:
+    """One project, a row for each thing that an admin asks about."""
+    style = STATE_STYLES.get(overview["state"], "red")
+    table = Table(
+        title=f"[bold]{escape(overview['title'] or '?')}[/] (project {overview['id']}, "
+        f"{overview['kind'] or 'nothing to learn'}, [{style}]{overview['state']}[/])",
+        title_justify="left",
+        show_header=False,
+        box=box.ROUNDED,
+    )
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _rows(overview):
+        table.add_row(name, value)
+    return table
+
+
+def _rows(overview: dict[str, Any]) -> list[tuple[str, str]]:
+    queue, holdout = overview["queue"], overview["holdout"]
+    budget = overview["budget"] or 0
+    rows = [
+        (
+            "Labelled",
+            f"{overview['labelled']:,} tasks by {overview['annotations']:,} annotations"
+            f" · {overview['skipped']:,} skipped · {overview['unsettled']:,} unsettled",
+        ),
+        ("Budget", f"{_bar(overview['labelled'], budget)} {overview['labelled']:,} of {budget:,}"),
+        (
+            "Embedded",
+            f"{_bar(overview['embedded'], overview['pool'])} {overview['embedded']:,} of "
+            f"{overview['pool']:,}"
+            + (f" · {overview['unreadable']:,} unreadable" if overview["unreadable"] else ""),
+        ),
+        (
+            "Queue",
+            f"{queue['strategy']} strategy, {queue['random']} random, {queue['test']} test, "
+            f"{queue['validation']} validation · {overview['queue_version'] or 'not published'}",
+        ),
+        (
+            "Hold-outs",
+            f"test {_share(holdout['test'])}, validation {_share(holdout['validation'])} labelled",
+        ),
+        ("Round", _round_line(overview)),
+        ("Quality", _quality(overview["rounds"])),
+        ("Now", _work_line(overview["work"])),
+    ]
+    if overview["last_error"]:
+        rows.append(
+            ("Last error", f"[red]{_moment(overview['last_error_at'])} "
+             f"{escape(overview['last_error'])}[/]")
+        )  # fmt: skip
+    if overview["config_refusal"]:
+        rows.append(("Refused", f"[red]{escape(overview['config_refusal'])}[/]"))
+    rows += [("Note", f"[yellow]{escape(text)}[/]") for text in overview["warnings"]]
+    for event in overview["events"][:EVENTS_SHOWN]:
+        colour = {"error": "red", "warning": "yellow"}.get(event["level"], "dim")
+        rows.append(("Event", f"[{colour}]{_moment(event['at'])} {escape(event['message'])}[/]"))
+    return rows
+
+
+def describe_round(record: dict[str, Any]) -> str:
+    """A finished round in one line, as console markup."""
+    seconds = sum((record["seconds"] or {}).values())
+    line = (
+        f"round {record['number']} with {record['labelled']:,} labelled "
+        f"({record['trained_on']:,} trained on), {_strategy(record['strategy'])}, {seconds:.1f} s"
+    )
+    quality = _measured(record["metrics"] or {})
+    return line + (f" · {quality}" if quality else "")
+
+
+def describe_progress(progress: dict[str, Any]) -> str:
+    """What a piece of work is doing, from what it reported last."""
+    words = [str(progress[key]) for key in ("stage", "what") if progress.get(key)]
+    text = ": ".join(words) or "starting"
+    done, total = progress.get("done"), progress.get("total")
+    if done is not None and total:
+        return f"{text} {int(done):,} of {int(total):,}"
+    return f"{text} {int(done):,}" if done is not None else text
+
+
+def _round_line(overview: dict[str, Any]) -> str:
+    rounds = overview["rounds"]
+    if not rounds:
+        return "none yet"
+    last = rounds[-1]
+    if last["state"] == "running":
+        text = f"round {last['number']} is running: {last['stage']}"
+        return text + (f" · [red]{escape(last['error'])}[/]" if last["error"] else "")
+    text = describe_round(last).split(" · ")[0]
+    return f"{text}, {_moment(last['finished_at'])}" + (
+        f" · [yellow]{escape(last['note'])}[/]" if last["note"] else ""
+    )
+
+
+def _quality(rounds: list[dict[str, Any]]) -> str:
+    measured = next((r for r in reversed(rounds) if r["metrics"]), None)
+    if measured is None:
+        return "not measured yet"
+    return _measured(measured["metrics"]) or "no hold-out is labelled yet"
+
+
+def _measured(metrics: dict[str, Any]) -> str:
+    parts = []
+    for role in ("validation", "test"):
+        split = metrics.get(role) or {}
+        if split.get("accuracy") is None:
+            continue
+        parts.append(
+            f"{role}: accuracy {split['accuracy']:.3f}, macro-F1 {split['macro_f1']:.3f} "
+            f"on {split['labelled']} labelled"
+        )
+    return " · ".join(parts)
+
+
+def _work_line(work: dict[str, Any]) -> str:
+    parts = []
+    for kind, row in work.items():
+        if row["running"]:
+            text = describe_progress({k: v for k, v in row["progress"].items() if k != "round"})
+            parts.append(text if text.startswith(kind) else f"{kind}: {text}")
+        elif row["waiting"]:
+            parts.append(f"{kind} waits")
+    return escape(" · ".join(parts)) or "nothing to do"
+
+
+def _share(split: dict[str, int]) -> str:
+    return f"{split['labelled']} of {split['size']}"
+
+
+def _bar(done: int, total: int) -> str:
+    filled = round(BAR_WIDTH * min(done / total, 1.0)) if total else 0
+    return f"[green]{'━' * filled}[/][dim]{'━' * (BAR_WIDTH - filled)}[/]"
+
+
+def _strategy(text: str) -> str:
+    return escape(text or "no strategy")
+
+
+def _moment(at: float | None) -> str:
+    if at is None:
+        return ""
+    form = "%H:%M:%S" if time.time() - at < 20 * 3600 else "%Y-%m-%d %H:%M"
+    return datetime.fromtimestamp(at).strftime(form)
