@@ -1,0 +1,36 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?=
+ARGS ?=
+export PYTHON
+
+.PHONY: help setup setup-labelstudio setup-demo-data check test demo bench-round
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo '  PYTHON=/path/to/python3 picks the Python; ARGS="..." is handed on, as in'
+	@echo '  make demo ARGS="--annotate 200"'
+
+setup:  ## Make .venv with AskNext, its tools and its encoder weights
+	@scripts/set-up asknext models
+
+setup-labelstudio:  ## Make .venv-labelstudio with the Label Studio of the demo and the tests
+	@scripts/set-up labelstudio
+
+setup-demo-data: setup  ## Install the data sets of the demo into .venv
+	@scripts/set-up demo-data
+
+check: setup  ## Lint, format check and types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+test: setup setup-labelstudio setup-demo-data check  ## Set up, check and run every test but the slow ones
+	.venv/bin/python -m pytest -m "not slow" $(ARGS)
+
+demo: setup setup-labelstudio setup-demo-data  ## Start Label Studio and AskNext with real data to label
+	@.venv/bin/python -m demo $(ARGS)
+
+bench-round: setup setup-labelstudio  ## Time a round on 100,000 tasks in a real Label Studio
+	@.venv/bin/python -m benchmarks.round $(ARGS)
