@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from backend.commands import configuration, connecting, diagnosis, progress, servers
-from backend.commands.console import DataDir, Host, Port, PublicUrl, show_error
+from backend.commands.console import DataDir, Host, Port, PublicUrl, common_options, show_error
 from backend.errors import AskNextError
 
 
@@ -39,7 +39,6 @@ app = typer.Typer(
 
 @app.callback()
 def common(
-    ctx: typer.Context,
     data_dir: DataDir = None,
     host: Host = None,
     port: Port = None,
@@ -52,7 +51,7 @@ def common(
     if show_version:
         typer.echo(version("asknext"))
         raise typer.Exit
-    ctx.obj = {"data_dir": data_dir, "host": host, "port": port, "public_url": public_url}
+    common_options.update(data_dir=data_dir, host=host, port=port, public_url=public_url)
 
 
 servers.register(app)

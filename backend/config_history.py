@@ -22,6 +22,12 @@ from backend.store.tables import ConfigChange, Project
 
 Source = Literal["label-studio", "api", "cli", "file"]
 
+# Sources that are read again and again; what the others submit is an act of somebody's, each time.
+OBSERVED: tuple[Source, ...] = ("label-studio", "file")
+WRITTEN_BACK = "written back by AskNext"
+# Label Studio sends the old extra params once more while it takes the new ones over.
+LATE_ECHO_SECONDS = 30.0
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -45,8 +51,11 @@ def submit(database: Database, project_id: int, source: Source, document: Any) -
             .where(ConfigChange.project_id == project_id, ConfigChange.source == source)
             .order_by(ConfigChange.id.desc())
         ).first()
-        if last is not None and last.digest == digest:
-            return Outcome(last.accepted, repeated=True, message=last.message)
+        if source in OBSERVED and last is not None:
+            if last.digest == digest:
+                return Outcome(last.accepted, repeated=True, message=last.message)
+            if _is_late_echo(session, last, digest):
+                return Outcome(True, repeated=True)
         message = None
         config = None
         try:
@@ -95,7 +104,7 @@ def note_written_back(session: Session, project_id: int, document: dict[str, Any
             digest=digest_of(document),
             document=document,
             accepted=True,
-            message="written back by AskNext",
+            message=WRITTEN_BACK,
             at=time.time(),
         )
     )
@@ -122,6 +131,25 @@ def refusal(session: Session, project_id: int) -> str | None:
     if newest is None or newest.accepted:
         return None
     return f"The configuration from {newest.source} was refused: {newest.message}"
+
+
+def _is_late_echo(session: Session, last: ConfigChange, digest: str) -> bool:
+    """Whether this is what the source said before AskNext wrote another document back to it.
+
+    Somebody who really goes back to it within that time is heard when it is sent again later.
+    """
+    if last.message != WRITTEN_BACK or last.at < time.time() - LATE_ECHO_SECONDS:
+        return False
+    before = session.scalars(
+        sa.select(ConfigChange)
+        .where(
+            ConfigChange.project_id == last.project_id,
+            ConfigChange.source == last.source,
+            ConfigChange.id < last.id,
+        )
+        .order_by(ConfigChange.id.desc())
+    ).first()
+    return before is not None and before.digest == digest
 
 
 def _check_against_project(project: Project, config: QueueConfig) -> None:

@@ -102,6 +102,7 @@ def connect(
         set_values(
             session,
             project.id,
+            state="paused" if project.state == "paused" else "active",
             backend_id=backend_id,
             webhook_id=webhook_id,
             view_id=view_id,
@@ -244,7 +245,7 @@ def _record(
             project = Project(
                 label_studio_url=url,
                 label_studio_id=label_studio_id,
-                state="active",
+                state="disconnected",  # until everything in Label Studio is in place
                 created_at=time.time(),
                 secret=secrets.token_bytes(32),
             )
@@ -253,8 +254,6 @@ def _record(
             project.restore = {key: remote.get(key) for key in RESTORED}
         project.label_studio_url = url
         project.title = str(remote.get("title") or "")
-        if project.state in ("disconnected", "archived"):
-            project.state = "active"
         session.flush()
         put_in_force(database, session, project, config)
         apply_label_config(database, session, project, str(remote["label_config"]))

@@ -43,6 +43,9 @@ JOB_TIMEOUT_SECONDS: dict[WorkKind, int] = {
     "clean": 3600,
 }
 FAILURE_KEPT_SECONDS = 24 * 3600
+# Syncs of one project keep this distance: events that come faster share one, and a round that
+# waits behind them for the same worker gets its turn.
+SYNC_SPACING_SECONDS = 2.0
 
 
 def push_due(settings: Settings, database: Database) -> int:
@@ -73,8 +76,8 @@ def push_due(settings: Settings, database: Database) -> int:
     return len(due)
 
 
-def sweep(settings: Settings, database: Database) -> int:
-    """Request the regular syncs, then push what is due; called every few seconds."""
+def sweep(settings: Settings, database: Database) -> float:
+    """Request the regular syncs, then push what is due; seconds until there is more to do."""
     now = time.time()
     with database.read() as session:
         projects = list(
@@ -95,7 +98,11 @@ def sweep(settings: Settings, database: Database) -> int:
         )
         if project.id not in asked and (project.last_synced_at or 0.0) < now - interval:
             work.request(database, project.id, "sync")
-    return push_due(settings, database)
+    push_due(settings, database)
+    later = work.next_due(database)
+    if later is None:
+        return settings.sweep_every_seconds
+    return min(max(later - time.time(), 0.05), settings.sweep_every_seconds)
 
 
 def run(kind: WorkKind, project_id: int) -> None:
@@ -149,7 +156,7 @@ def _work(kind: WorkKind, context: ProjectContext, lease: Lease) -> tuple[bool, 
     """Do the work; whether it is finished, and how long to wait before it goes on where not."""
     if kind == "sync":
         sync_and_fill(context, lease)
-        return True, 0.0
+        return True, SYNC_SPACING_SECONDS
     if kind == "round":
         ready = RoundRun(context, lease).run()
         if ready:

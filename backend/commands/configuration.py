@@ -130,7 +130,7 @@ def history(project: ProjectNumber, as_json: AsJson = False, data_dir: DataDir =
             f"{datetime.fromtimestamp(change.at):%Y-%m-%d %H:%M:%S}",
             change.source,
             "[green]yes[/]" if change.accepted else "[red]no[/]",
-            escape(json.dumps(change.document)),
+            escape(", ".join(f"{k}={json.dumps(v)}" for k, v in change.document.items())),
             escape(change.message or ""),
         )
     console.print(table)

@@ -42,6 +42,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing el
 console = Console()
 error_console = Console(stderr=True)
 
+# The options that came before the command's name (`asknext --data-dir X status`).
+common_options: dict[str, Any] = {}
+
 
 def load_settings(
     data_dir: Path | None = None,
@@ -56,10 +59,10 @@ def load_settings(
     Where neither says at which address AskNext is served, a command that does not serve it itself
     takes the one that `asknext up` or `asknext serve` on this data folder noted last.
     """
-    common = _common_options()
     given = {"data_dir": data_dir, "host": host, "port": port, "public_url": public_url}
     chosen = {
-        name: value if value is not None else common.get(name) for name, value in given.items()
+        name: value if value is not None else common_options.get(name)
+        for name, value in given.items()
     }
     settings = Settings.load(**chosen)
     said = any(
@@ -147,13 +150,3 @@ def show_error(message: str) -> None:
 def warn(message: str) -> None:
     """Print one yellow line to stderr."""
     error_console.print(f"[yellow]Note:[/] {escape(message)}", soft_wrap=True)
-
-
-def _common_options() -> dict[str, Any]:
-    """The options that came before the command's name (`asknext --data-dir X status`)."""
-    import click
-
-    context = click.get_current_context(silent=True)
-    if context is None:
-        return {}
-    return dict(context.find_root().obj or {})

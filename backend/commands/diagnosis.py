@@ -1,7 +1,7 @@
 """`doctor`: what is wrong with the installation, and how to mend it."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -18,6 +18,9 @@ from backend.commands.console import (
     load_settings,
     print_json,
 )
+
+if TYPE_CHECKING:
+    from backend.doctor import Finding
 
 MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "wrong": "[red]✗[/]"}
 
@@ -47,14 +50,16 @@ def doctor(
     if as_json:
         print_json({"ok": not wrong, "findings": [asdict(finding) for finding in findings]})
     else:
-        table = Table("", "What", "Found", "Mend", show_lines=False)
+        table = Table(show_header=False, box=None)
         for finding in findings:
-            table.add_row(
-                MARKS[finding.state],
-                escape(finding.name),
-                escape(finding.message),
-                escape(finding.mend),
-            )
+            text = escape(finding.message)
+            if finding.state != "ok" and finding.mend:
+                text += f"\n[bold]→ {escape(finding.mend)}[/]"
+            table.add_row(MARKS[finding.state], escape(_title(finding)), text)
         console.print(table)
     if wrong:
         raise typer.Exit(1)
+
+
+def _title(finding: "Finding") -> str:
+    return f"{finding.name} ({finding.project})" if finding.project else finding.name

@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.panel import Panel
 
 from backend.commands.console import (
     DataDir,
@@ -301,16 +300,17 @@ def port_is_free(host: str, port: int) -> bool:
 
 def _greet(settings: Settings, workers: int) -> None:
     folder = settings.data_dir.absolute()
-    lines = [
-        f"[bold]AskNext[/] is served at [bold]{escape(settings.url)}[/] with {workers} worker(s).",
-        f"User: [bold]{escape(settings.credentials().user)}[/]; the password is in "
-        f"{escape(str(folder / 'credentials.json'))}",
-        f"Logs: {escape(str(folder / 'logs'))}",
-        f"Next: asknext connect --data-dir {escape(str(settings.data_dir))} "
+    for line in (
+        f"[bold green]AskNext[/] is served at [bold]{escape(settings.url)}[/] "
+        f"with {workers} worker(s).",
+        f"  User      {escape(settings.credentials().user)}",
+        f"  Password  in {escape(str(folder / 'credentials.json'))}",
+        f"  Logs      {escape(str(folder / 'logs'))}",
+        f"  Next      asknext connect --data-dir {escape(str(settings.data_dir))} "
         "--url <Label Studio> --project <number>",
         "Ctrl-C ends everything.",
-    ]
-    console.print(Panel.fit("\n".join(lines), border_style="green"), soft_wrap=True)
+    ):
+        console.print(line, soft_wrap=True)
     if settings.public_url is None and settings.host in ("0.0.0.0", "::"):
         warn(
             f"Label Studio cannot call {settings.url}; say with --public-url at which address it "

@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from backend.errors import AskNextError, LabelStudioUnreachableError
 from backend.models.embedding_pipeline import embed_slice
 from backend.rounds.context import ProjectContext
+from backend.rounds.queue import answered_tasks
 from backend.store.database import ROWS_A_STATEMENT, Database
-from backend.store.tables import Annotation, ContentFailure, Pick, Project, Task
+from backend.store.tables import ContentFailure, Pick, Project, Task
 
 logger = logging.getLogger(__name__)
 
@@ -45,17 +46,17 @@ def embed(
     context: ProjectContext,
     *,
     seconds: float,
-    only_first: bool = False,
+    only_annotated: bool = False,
     report: Callable[..., None],
 ) -> bool:
     """Embed what is missing for at most `seconds`; True when nothing is left.
 
-    `only_first` stops after the labelled and queued tasks, which a round needs.
+    `only_annotated` leaves out everything that a round can do without.
     """
     context.cache.refresh()
     with context.database.read() as session:
-        first, rest = missing(session, context)
-    wanted = first if only_first else [*first, *rest]
+        pending = missing(session, context)
+    wanted = pending.annotated if only_annotated else pending.all()
     if not wanted:
         return True
     started = time.monotonic()
@@ -76,12 +77,25 @@ def embed(
     return outcome.finished and time.monotonic() - started < seconds
 
 
-def missing(session: Session, context: ProjectContext) -> tuple[list[Pending], list[Pending]]:
-    """Contents without an embedding: those that labels and the queue need, and the others.
+@dataclass(frozen=True)
+class Missing:
+    """Contents without an embedding, most urgent first: annotated, queued, and the others.
 
-    The others come in the order of their content's hash, so that any part of them is a fair sample
-    of the pool.
+    Each part is in the order of its content's hash, so that any beginning of the others is a fair
+    sample of the pool.
     """
+
+    annotated: list[Pending]
+    queued: list[Pending]
+    others: list[Pending]
+
+    def all(self) -> list[Pending]:
+        """Every missing content, in the order in which to embed."""
+        return [*self.annotated, *self.queued, *self.others]
+
+
+def missing(session: Session, context: ProjectContext) -> Missing:
+    """The contents of the project that have no embedding and are not known to be unreadable."""
     project_id = context.project_id
     rows = session.execute(
         sa.select(Task.task_id, Task.content_hash, Task.value)
@@ -93,7 +107,7 @@ def missing(session: Session, context: ProjectContext) -> tuple[list[Pending], l
         .order_by(Task.content_hash)
     ).all()
     if not rows:
-        return [], []
+        return Missing([], [], [])
     have = context.cache.contains([row.content_hash for row in rows])
     waiting = set(
         session.scalars(
@@ -102,27 +116,34 @@ def missing(session: Session, context: ProjectContext) -> tuple[list[Pending], l
             )
         )
     )
-    urgent = set(
-        session.scalars(
-            sa.select(Annotation.task_id).where(
-                Annotation.project_id == project_id, Annotation.deleted_at.is_(None)
-            )
-        )
-    ) | set(
+    annotated = answered_tasks(session, project_id)
+    queued = set(
         session.scalars(
             sa.select(Pick.task_id).where(
                 Pick.project_id == project_id, Pick.state.in_(("queued", "staged"))
             )
         )
     )
-    first: dict[bytes, Pending] = {}
-    rest: dict[bytes, Pending] = {}
+    parts: dict[str, dict[bytes, Pending]] = {"annotated": {}, "queued": {}, "others": {}}
     for row, known in zip(rows, have, strict=True):
         if known or row.content_hash in waiting:
             continue
-        target = first if row.task_id in urgent else rest
-        target.setdefault(row.content_hash, Pending(row.task_id, row.content_hash, row.value or ""))
-    return list(first.values()), [p for key, p in rest.items() if key not in first]
+        part = (
+            "annotated"
+            if row.task_id in annotated
+            else "queued"
+            if row.task_id in queued
+            else "others"
+        )
+        parts[part].setdefault(
+            row.content_hash, Pending(row.task_id, row.content_hash, row.value or "")
+        )
+    annotated_parts, queued_parts, others = parts["annotated"], parts["queued"], parts["others"]
+    return Missing(
+        list(annotated_parts.values()),
+        [p for key, p in queued_parts.items() if key not in annotated_parts],
+        [p for key, p in others.items() if key not in annotated_parts and key not in queued_parts],
+    )
 
 
 def progress_of(session: Session, context: ProjectContext) -> EmbedProgress:

@@ -1,6 +1,7 @@
 """The published queue in the state: what is in force, what was answered, what can be queued."""
 
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -129,7 +130,21 @@ def stock(session: Session, project: Project) -> Stock:
             holdouts.append((task_id, role))
         elif task_id not in unreadable:
             control.append(task_id)
-    return Stock(holdouts, control)
+    return Stock(interleaved(holdouts), control)
+
+
+def interleaved(holdouts: list[tuple[int, Family]]) -> list[tuple[int, Family]]:
+    """Both splits side by side, each in its order of u, so that neither waits for the other.
+
+    A split's k-th of n members stands at (k + ½) / n: every prefix holds both in proportion.
+    """
+    sizes = Counter(role for _, role in holdouts)
+    seen: Counter[str] = Counter()
+    ranked = []
+    for order, (task_id, role) in enumerate(holdouts):
+        ranked.append(((seen[role] + 0.5) / sizes[role], order, task_id, role))
+        seen[role] += 1
+    return [(task_id, role) for _, _, task_id, role in sorted(ranked)]
 
 
 def failed_tasks(session: Session, project_id: int) -> set[int]:

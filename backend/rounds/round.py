@@ -30,8 +30,9 @@ from backend.store.work import Lease
 logger = logging.getLogger(__name__)
 
 STAGES = ("sync", "embed", "train", "evaluate", "rank", "publish")
-# What labels and the queue need is embedded inside the round, for at most this long.
-EMBED_SECONDS = 60.0
+# Annotated tasks that the embedding worker has not reached are embedded inside the round, for at
+# most about this long: a label without an embedding waits for the next round, not the queue.
+EMBED_SECONDS = 15.0
 # How long a round waits for a sync or top-up that runs beside it.
 SYNC_PATIENCE_SECONDS = 300.0
 
@@ -60,7 +61,7 @@ class RoundRun:
             return False
         self._take_snapshot()
         with self._stage("embed"):
-            embed(self._context, seconds=EMBED_SECONDS, only_first=True, report=self._report)
+            embed(self._context, seconds=EMBED_SECONDS, only_annotated=True, report=self._report)
         model = self._train_and_evaluate()
         ranker = Ranker(self._context, model, self._number)
         with self._stage("publish", but=lambda: ranker.seconds), self._sync_lease() as sync_lease:

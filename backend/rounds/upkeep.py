@@ -69,12 +69,12 @@ def request_due(context: ProjectContext) -> None:
     """Ask for a round where enough labels changed, and for embedding where some is missing."""
     with context.database.read() as session:
         project = session.get_one(Project, context.project_id)
-        first, rest = missing(session, context)
+        incomplete = bool(missing(session, context).all())
         wants_round = round_is_due(session, project, context.config.retrain_every)
         embeds = work.is_waiting(session, project.id, "embed")
     if wants_round:
         work.request(context.database, context.project_id, "round")
-    if (first or rest) and not embeds:
+    if incomplete and not embeds:
         work.request(context.database, context.project_id, "embed")
 
 

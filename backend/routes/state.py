@@ -46,13 +46,14 @@ class Pusher:
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._woken.clear()
+            pause = self._settings.sweep_every_seconds
             try:
-                jobs.sweep(self._settings, self._database)
+                pause = jobs.sweep(self._settings, self._database)
             except OperationalError as error:
                 logger.warning("The state database is busy (%s); sweeping again.", error.orig)
             except Exception:
                 logger.exception("A sweep failed; sweeping again.")
-            self._woken.wait(self._settings.sweep_every_seconds)
+            self._woken.wait(pause)
 
 
 @dataclass(frozen=True)
