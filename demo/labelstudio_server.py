@@ -107,14 +107,18 @@ class LabelStudioServer:
         while time.monotonic() - begun < seconds:
             if not self.process.running:
                 raise self.process.failure("did not start")
-            try:
-                if httpx.get(f"{self.url}/health", timeout=5).status_code == 200:
-                    return time.monotonic() - begun
-            except httpx.TransportError:
-                pass
+            if self._answers():
+                return time.monotonic() - begun
             time.sleep(POLL_SECONDS)
         raise self.process.failure(f"did not answer within {seconds:.0f} s")
 
     def stop(self) -> None:
         """End the server and every process that it started."""
         self.process.stop()
+
+    def _answers(self) -> bool:
+        try:
+            answer = httpx.get(f"{self.url}/health", timeout=5, trust_env=False)
+        except httpx.TransportError:
+            return False
+        return answer.status_code == 200

@@ -34,7 +34,9 @@ class LabelStudioSession:
     def __init__(self, url: str, token: str) -> None:
         self.url = url.rstrip("/")
         self.token = token
-        self._client = httpx.Client(base_url=self.url, timeout=TIMEOUT_SECONDS)
+        self._client = httpx.Client(
+            base_url=self.url, timeout=TIMEOUT_SECONDS, trust_env=False
+        )
         self._access = ""
         self._access_until = 0.0
 
@@ -216,7 +218,7 @@ def choice_result(from_name: str, to_name: str, choice: str) -> list[dict[str, A
 
 
 def _browser(url: str) -> httpx.Client:
-    return httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, follow_redirects=False)
+    return httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False)
 
 
 def _post_form(browser: httpx.Client, path: str, fields: Mapping[str, str]) -> None:

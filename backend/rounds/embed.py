@@ -33,15 +33,6 @@ class Pending:
     value: str
 
 
-@dataclass(frozen=True)
-class EmbedProgress:
-    """How far the pool is embedded, in distinct tasks."""
-
-    embedded: int
-    pool: int
-    failed: int
-
-
 def embed(
     context: ProjectContext,
     *,
@@ -144,25 +135,6 @@ def missing(session: Session, context: ProjectContext) -> Missing:
         [p for key, p in queued_parts.items() if key not in annotated_parts],
         [p for key, p in others.items() if key not in annotated_parts and key not in queued_parts],
     )
-
-
-def progress_of(session: Session, context: ProjectContext) -> EmbedProgress:
-    """How many of the pool's tasks have an embedding."""
-    hashes = list(
-        session.scalars(
-            sa.select(Task.content_hash).where(
-                Task.project_id == context.project_id, Task.deleted_at.is_(None)
-            )
-        )
-    )
-    usable = [value for value in hashes if value is not None]
-    embedded = int(context.cache.contains(usable).sum()) if usable else 0
-    failed = session.scalar(
-        sa.select(sa.func.count())
-        .select_from(ContentFailure)
-        .where(ContentFailure.project_id == context.project_id)
-    )
-    return EmbedProgress(embedded, len(hashes), int(failed or 0))
 
 
 def _read_images(
