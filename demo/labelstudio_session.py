@@ -34,9 +34,7 @@ class LabelStudioSession:
     def __init__(self, url: str, token: str) -> None:
         self.url = url.rstrip("/")
         self.token = token
-        self._client = httpx.Client(
-            base_url=self.url, timeout=TIMEOUT_SECONDS, trust_env=False
-        )
+        self._client = httpx.Client(base_url=self.url, timeout=TIMEOUT_SECONDS, trust_env=False)
         self._access = ""
         self._access_until = 0.0
 
