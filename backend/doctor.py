@@ -246,7 +246,7 @@ def _project(settings: Settings, database: Database, project: Project) -> Iterat
         return
     url = project.label_studio_url
     try:
-        client = LabelStudio(url, load_token(settings, url), patience=5.0)
+        client = LabelStudio(url, load_token(settings, url), patience=2.0)
     except AskNextError as error:
         yield finding("Token", "wrong", str(error), f"asknext connect --project {number}")
         return
