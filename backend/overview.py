@@ -7,6 +7,7 @@ runs.
 
 import threading
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -34,6 +35,7 @@ from backend.store.tables import (
 )
 
 EVENTS_SHOWN = 20
+HASHES_KEPT_SECONDS = 30.0
 FAMILIES = ("strategy", "random", "test", "validation")
 WORK_KINDS = ("sync", "round", "embed")
 CONFOUNDED = (
@@ -268,17 +270,26 @@ def _count(
 # -------------------------------------------------------------------- embeddings
 
 
+@dataclass(frozen=True)
+class _Hashes:
+    shape: tuple[int, int]
+    synced_at: float | None
+    until: float
+    values: list[bytes]
+
+
 class _EmbeddedCounts:
     """Counts embedded tasks without reading again what did not change since the last time.
 
-    The content hashes are kept until a sync changes the tasks; the cache on disk is only asked for
-    shards that are new.
+    The content hashes are kept while the number of tasks stays the same, and read again at most
+    every `HASHES_KEPT_SECONDS` after syncs (half a second for 100,000 tasks); the cache on disk is
+    only asked for shards that are new.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._caches: dict[tuple[str, str], EmbeddingCache] = {}
-        self._hashes: dict[tuple[str, int], tuple[Any, list[bytes]]] = {}
+        self._hashes: dict[tuple[str, int], _Hashes] = {}
 
     def count(self, settings: Settings, database: Database, project: Project, pool: int) -> int:
         encoder = load_encoder(project.config.get("encoder", "auto"), _kind(project))
@@ -298,9 +309,12 @@ class _EmbeddedCounts:
 
     def _content(self, database: Database, project: Project, pool: int) -> list[bytes]:
         key = (database.url, project.id)
-        moment = (project.last_synced_at, project.schema_number, pool)
-        kept = self._hashes.get(key)
-        if kept is None or kept[0] != moment:
+        kept, now = self._hashes.get(key), time.monotonic()
+        if (
+            kept is None
+            or kept.shape != (project.schema_number, pool)
+            or (kept.synced_at != project.last_synced_at and now > kept.until)
+        ):
             with database.read() as session:
                 found = session.scalars(
                     sa.select(Task.content_hash).where(
@@ -309,9 +323,15 @@ class _EmbeddedCounts:
                         Task.content_hash.is_not(None),
                     )
                 )
-                kept = (moment, [value for value in found if value is not None])
+                values = [value for value in found if value is not None]
+            kept = _Hashes(
+                (project.schema_number, pool),
+                project.last_synced_at,
+                now + HASHES_KEPT_SECONDS,
+                values,
+            )
             self._hashes[key] = kept
-        return kept[1]
+        return kept.values
 
 
 _counts = _EmbeddedCounts()

@@ -39,6 +39,9 @@ ProjectNumber = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")]
 
+# A command fails soon where Label Studio is away; its user can simply run it again.
+COMMAND_PATIENCE_SECONDS = 3.0
+
 console = Console()
 error_console = Console(stderr=True)
 
@@ -134,7 +137,7 @@ def open_label_studio(settings: Settings, project: "Project") -> "LabelStudio":
     from backend.tokens import load_token
 
     url = project.label_studio_url
-    return LabelStudio(url, load_token(settings, url), patience=10.0)
+    return LabelStudio(url, load_token(settings, url), patience=COMMAND_PATIENCE_SECONDS)
 
 
 def print_json(document: Any) -> None:
