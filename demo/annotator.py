@@ -95,7 +95,7 @@ class ScriptedAnnotator:
     def _annotate(self, task: Mapping[str, Any]) -> Labelled:
         choice = self.truth[task["data"]["source_id"]]
         result = choice_result(self.from_name, self.to_name, choice)
-        lead_time = round(self._random.uniform(*LEAD_SECONDS), 2)
+        lead_time = self._random.uniform(*LEAD_SECONDS)
         self.session.annotate(task["id"], result, lead_time)
         return Labelled(task["id"], choice, _shown_choice(task))
 

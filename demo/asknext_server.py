@@ -25,18 +25,25 @@ FOREIGN = ("ASKNEXT_", "LABEL_STUDIO_", "REDIS_URL", "DATABASE_URL")
 class AskNextServer:
     """Start and stop AskNext on one folder; read what it says of its projects."""
 
-    def __init__(self, data_directory: Path, port: int, workers: int = 2) -> None:
+    def __init__(
+        self,
+        data_directory: Path,
+        port: int,
+        workers: int = 2,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.data_directory = data_directory.resolve()
         self.port = port
         self.url = f"http://{HOST}:{port}"
-        self._program = str(ROOT / ".venv" / "bin" / "asknext")
-        self._environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)
+        self.program = str(ROOT / ".venv" / "bin" / "asknext")
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)},
+            **(settings or {}),
         }
         self.process = ServerProcess(
             name="AskNext",
             command=[
-                self._program,
+                self.program,
                 "up",
                 "--data-dir",
                 str(self.data_directory),
@@ -50,7 +57,7 @@ class AskNextServer:
                 str(workers),
             ],
             log_file=self.data_directory / "up.log",
-            environment={**self._environment, "PYTHONUNBUFFERED": "1"},
+            environment={**self.environment, "PYTHONUNBUFFERED": "1"},
         )
 
     def start(self) -> None:
@@ -111,7 +118,7 @@ class AskNextServer:
             DemoError: AskNext refused; the message shows what it printed.
         """
         command = [
-            self._program,
+            self.program,
             "connect",
             "--data-dir",
             str(self.data_directory),
@@ -130,7 +137,7 @@ class AskNextServer:
             command += ["--config", json.dumps(config)]
         finished = subprocess.run(
             command,
-            env={**self._environment, "LABEL_STUDIO_TOKEN": token},
+            env={**self.environment, "LABEL_STUDIO_TOKEN": token},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

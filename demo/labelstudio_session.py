@@ -172,12 +172,15 @@ class LabelStudioSession:
     def annotate(
         self, task: int, result: Sequence[Mapping[str, Any]], lead_time: float
     ) -> dict[str, Any]:
-        """Submit one annotation (`lead_time` in seconds) and return it; never submits twice."""
-        before = {annotation["id"] for annotation in self.annotations(task)}
+        """Submit one annotation (`lead_time` in seconds) and return it.
+
+        Should the answer get lost, an annotation with this very lead time is taken for the one
+        submitted, so that nothing is submitted twice.
+        """
 
         def submitted() -> dict[str, Any] | None:
-            new = [item for item in self.annotations(task) if item["id"] not in before]
-            return new[0] if new else None
+            found = [item for item in self.annotations(task) if item["lead_time"] == lead_time]
+            return found[0] if found else None
 
         body = {"result": list(result), "lead_time": lead_time}
         answer: dict[str, Any] = self.request(
