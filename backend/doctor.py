@@ -177,7 +177,8 @@ def _engine(settings: Settings) -> Finding:
 
 def _server(settings: Settings) -> Finding:
     name, place = "HTTP server", f"{settings.host}:{settings.port}"
-    if is_served(settings):
+    # Without credentials there was no first start; asking would make them.
+    if (settings.data_dir / "credentials.json").exists() and is_served(settings):
         return Finding(name, "ok", f"It answers at {place} with these credentials.")
     if port_is_free(settings.host, settings.port):
         return Finding(name, "wrong", f"Nothing listens at {place}.", "Run `asknext up`.")

@@ -40,7 +40,9 @@ class Credentials:
 class Settings(BaseSettings):
     """One installation's settings; see the module's text for how they are named outside."""
 
-    model_config = SettingsConfigDict(env_prefix="ASKNEXT_", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ASKNEXT_", env_ignore_empty=True, extra="ignore", populate_by_name=True
+    )
 
     data_dir: Path = Path("asknext-data")
     host: str = "127.0.0.1"

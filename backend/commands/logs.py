@@ -11,13 +11,14 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def set_up_logging(settings: Settings) -> None:
-    """Log to stderr: AskNext from INFO on, everybody else from WARNING on."""
+    """Log to stderr: AskNext and its server from INFO on, everybody else from WARNING on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Redacting(_secrets(settings)))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("backend").setLevel(logging.INFO)
+    for name in ("backend", "uvicorn.error"):
+        logging.getLogger(name).setLevel(logging.INFO)
     logging.captureWarnings(True)
 
 

@@ -1,6 +1,7 @@
 """`up`, `serve`, `worker` and `migrate`: the processes of an installation."""
 
 import fcntl
+import logging
 import os
 import socket
 import sys
@@ -26,6 +27,8 @@ from backend.commands.console import (
 )
 from backend.errors import AskNextError, EngineUnavailableError
 from backend.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 SYNC_AND_ROUND = "asknext-sync,asknext-round"
 EMBED = "asknext-embed"
@@ -128,6 +131,7 @@ def worker(
     leash_forks()
     # Jobs load their settings from the environment.
     os.environ.update(settings.environment())
+    logger.info("Serving %s.", ", ".join(names))
     work(settings, names)
 
 

@@ -77,3 +77,8 @@ def test_a_server_that_cannot_start_says_why(settings):
 def test_redis_url_comes_before_the_embedded_one(tmp_path):
     settings = Settings.load(data_dir=tmp_path, redis_url="redis://queue.example:6379/3")
     assert settings.engine_url == "redis://queue.example:6379/3"
+
+
+def test_an_empty_redis_url_means_the_embedded_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("REDIS_URL", "")
+    assert Settings.load(data_dir=tmp_path).engine_url.startswith("unix://")
