@@ -1,10 +1,14 @@
 """Label Studio's ML protocol on the wire, as dataclasses; wrong input is refused by field."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from backend.errors import RequestError
+
+# Label Studio's ids are 32-bit; anything longer names no project.
+_PROJECT = re.compile(r"([0-9]{1,10})(\..*)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -89,21 +93,26 @@ def webhook_request(document: dict[str, Any]) -> WebhookRequest:
     if not isinstance(action, str):
         raise RequestError("action", "It is missing.", 'Send {"action": "ANNOTATION_CREATED", …}.')
     project = document.get("project")
-    number = project.get("id") if isinstance(project, dict) else project
-    if isinstance(number, str) and number.split(".")[0].isdigit():
-        number = int(number.split(".")[0])
-    known = isinstance(number, int) and not isinstance(number, bool)
-    return WebhookRequest(action, number if known else None)
+    return WebhookRequest(
+        action, project_number(project.get("id") if isinstance(project, dict) else project)
+    )
+
+
+def project_number(project: object) -> int | None:
+    """The id in Label Studio's name for a project, `id.created_at` or the id alone."""
+    if not isinstance(project, str | int) or isinstance(project, bool):
+        return None
+    found = _PROJECT.fullmatch(str(project)[:100])
+    return int(found.group(1)) if found else None
 
 
 def _project_id(document: dict[str, Any]) -> int:
-    """Label Studio names a project `id.created_at`."""
     project = document.get("project")
-    head = str(project).split(".")[0] if isinstance(project, str | int) else ""
-    if not head.isdigit():
+    number = project_number(project)
+    if number is None:
         raise RequestError(
             "project",
-            f"{project!r} names no project.",
+            f"{str(project)[:100]!r} names no project.",
             'Send Label Studio\'s form "<id>.<timestamp>".',
         )
-    return int(head)
+    return number

@@ -30,10 +30,11 @@ def derive_labels(
     for task_id in sorted(votes.keys() | before.keys()):
         old = before.get(task_id)
         new = aggregate(votes[task_id]) if task_id in votes else NO_LABEL
-        if old is not None and (old.label, old.status, old.votes) == (
+        if old is not None and (old.label, old.status, old.votes, old.agreement) == (
             new.label,
             new.status,
             new.votes,
+            new.agreement,
         ):
             continue
         if old is None and new.status == "none" and new.votes == 0:

@@ -30,6 +30,8 @@ def task_value(data: dict[str, Any], data_key: str | None) -> TaskValue:
     if raw is None or raw == "":
         return TaskValue(None, None)
     text = raw if isinstance(raw, str) else json.dumps(raw, sort_keys=True, ensure_ascii=False)
+    # Half of a surrogate pair is no text: neither SQL nor a tokenizer takes it.
+    text = text.encode("utf-8", "replace").decode("utf-8")
     return TaskValue(text, content_hash(text))
 
 

@@ -10,7 +10,13 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from backend import config_history, jobs
 from backend.errors import RequestError, UnsupportedLabelConfigError
 from backend.label_schema import parse_label_config
-from backend.protocol import decode, predict_request, setup_request, webhook_request
+from backend.protocol import (
+    decode,
+    predict_request,
+    project_number,
+    setup_request,
+    webhook_request,
+)
 from backend.routes.state import State, state_of
 from backend.store import work
 from backend.store.projects import find, installation_name, model_version
@@ -139,12 +145,11 @@ async def versions(request: Request) -> dict[str, Any]:
     state = state_of(request)
     body = await request.body()
     document = decode(body) if body else dict(request.query_params)
-    project = document.get("project")
-    head = str(project or "").split(".")[0]
+    number = project_number(document.get("project"))
 
     def read() -> list[str]:
         with state.database.read() as session:
-            found = find(session, int(head)) if head.isdigit() else None
+            found = find(session, number) if number is not None else None
         return [_version(state, found.model_round if found else 0)]
 
     return {"versions": await asyncio.to_thread(read)}

@@ -39,6 +39,8 @@ def queue_version(installation: str, round_number: int, attempt: int) -> str:
 
 def find(session: Session, label_studio_id: int) -> Project | None:
     """The project with this Label Studio id, in whatever state; the newest where there are two."""
+    if not 0 < label_studio_id < 2**31:
+        return None  # no project's; a database would refuse to compare it
     return session.scalars(
         sa.select(Project)
         .where(Project.label_studio_id == label_studio_id)
