@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from demo.datasets import load_texts
+from demo.datasets import news
 from rich.console import Console
 from rich.table import Table
 
@@ -36,10 +36,11 @@ console = Console()
 
 def snippets(count: int) -> list[tuple[str, str]]:
     """(text, class) of `count` distinct passages of two or three sentences of real news."""
-    dataset = load_texts()
+    dataset = news()
     found: dict[str, str] = {}
     for size in (2, 3, 1, 4):
-        for text, label in dataset:
+        for task in dataset.tasks:
+            text, label = task["text"], dataset.truth[task["source_id"]]
             sentences = [part.strip() for part in text.replace("\n", " ").split(". ")]
             for start in range(len(sentences) - size + 1):
                 found.setdefault(". ".join(sentences[start : start + size]), label)

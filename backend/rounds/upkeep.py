@@ -19,8 +19,10 @@ from backend.store.work import Lease
 
 logger = logging.getLogger(__name__)
 
-# A window this empty is topped up; half leaves time for a top-up at any pace of annotators.
+# A window this empty is topped up: at half, and small windows always, since a few quick annotators
+# empty them while a sync is under way.
 LOW_SHARE = 0.5
+LEAST_UNANSWERED = 25
 VERSIONS_KEPT = 20
 
 
@@ -40,7 +42,8 @@ def sync_and_fill(context: ProjectContext, lease: Lease) -> None:
     else:
         with context.database.read() as session:
             unanswered = len(queue.current_queue(session, project).positions)
-        if unanswered < LOW_SHARE * context.config.window:
+        window = context.config.window
+        if unanswered < max(LOW_SHARE * window, min(LEAST_UNANSWERED, window)):
             fill_window(context, lease, anew=False)
     request_due(context)
 

@@ -1,14 +1,28 @@
-"""One real Label Studio for all end-to-end tests: in a temporary folder, on a free port."""
+"""One real Label Studio and one AskNext for all end-to-end tests, on free ports."""
 
+import itertools
+import random
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
+from demo.asknext_server import AskNextServer
+from demo.datasets import news
 from demo.labelstudio_server import Account, LabelStudioServer
 from demo.labelstudio_session import LabelStudioSession
 from demo.processes import free_port
+from tests.e2e.driven import Driven
+
+# Hold-outs are drawn after two totals this far apart (30 s in production), and a dead worker's
+# lease ends after 6 s instead of 20.
+SETTINGS = {"ASKNEXT_STABLE_TOTAL_SECONDS": "2", "ASKNEXT_LEASE_SECONDS": "6"}
+CONFIG = {"encoder": "static", "test_size": 12, "validation_size": 6, "window": 30}
+CLASSES = ("business", "entertainment", "politics", "sport", "technology")
+SNIPPET_CHARACTERS = 200
 
 
 @dataclass
@@ -60,3 +74,101 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLabel
         yield LiveLabelStudio(server, account, session, second_account, second)
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def session(label_studio):
+    """The admin, who annotates too."""
+    return label_studio.session
+
+
+@pytest.fixture(scope="session")
+def second_session(label_studio):
+    """Another member of the organisation."""
+    return label_studio.second
+
+
+@pytest.fixture(scope="session")
+def asknext(tmp_path_factory):
+    """`asknext up` with its workers and its embedded queue engine."""
+    server = AskNextServer(tmp_path_factory.mktemp("asknext"), free_port(), settings=SETTINGS)
+    server.start()
+    server.wait_until_ready()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def api(asknext):
+    """AskNext's HTTP, with its credentials."""
+    with httpx.Client(
+        base_url=asknext.url, auth=asknext.credentials(), timeout=30, trust_env=False
+    ) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def texts():
+    """Endless (text, class) of real news; a project's are distinct."""
+    dataset = news()
+    items = {}
+    for task in dataset.tasks:
+        label = dataset.truth[task["source_id"]].lower()
+        items.setdefault(" ".join(task["text"].split())[:SNIPPET_CHARACTERS], label)
+    shuffled = list(items.items())
+    random.Random(0).shuffle(shuffled)
+    return itertools.cycle(shuffled)
+
+
+@pytest.fixture
+def make_project(session, texts):
+    """Make a project with some tasks: (number, class by text)."""
+
+    def make(tasks=60):
+        truth = dict(itertools.islice(texts, tasks))
+        choices = "".join(f'<Choice value="{name}"/>' for name in CLASSES)
+        number = session.create_project(
+            "A project of a test",
+            '<View><Text name="text" value="$text"/>'
+            f'<Choices name="topic" toName="text" choice="single">{choices}</Choices></View>',
+        )
+        session.import_tasks(number, [{"text": text} for text in truth])
+        return number, truth
+
+    return make
+
+
+@pytest.fixture
+def run_asknext(asknext):
+    """Run a command of AskNext's and return what it printed."""
+
+    def run(*arguments):
+        return subprocess.run(
+            [asknext.program, *arguments, "--data-dir", str(asknext.data_directory)],
+            env=asknext.environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    return run
+
+
+@pytest.fixture
+def connect(make_project, session, asknext, label_studio, api, run_asknext):
+    """Make a project and let AskNext drive it; ready when the hold-outs are drawn and queued."""
+    opened = []
+
+    def make(tasks=60, config=None):
+        number, truth = make_project(tasks)
+        asknext.connect(label_studio.url, session.token, number, {**CONFIG, **(config or {})})
+        driven = Driven(asknext, session, number, truth, api)
+        opened.append(driven)
+        driven.wait(lambda s: s["holdout"]["era"] > 0 and s["queue"]["test"] > 0)
+        driven.settle()
+        return driven
+
+    yield make
+    for driven in opened:
+        if driven.state()["state"] in ("active", "paused"):
+            run_asknext("disconnect", "--project", str(driven.number))

@@ -126,6 +126,17 @@ def test_a_wrong_password_is_refused(label_studio: LiveLabelStudio) -> None:
         LabelStudioSession.log_in(label_studio.url, wrong)
 
 
+def test_a_new_log_in_replaces_the_one_token_that_a_user_may_have(
+    label_studio: LiveLabelStudio,
+) -> None:
+    third = Account("third@asknext.local", "asknext-tests-3")
+    old = label_studio.session.invite(third)
+    new = LabelStudioSession.log_in(label_studio.url, third)
+    assert new.request("GET", "/api/current-user/whoami")["email"] == third.email
+    with pytest.raises(LabelStudioAnswerError):
+        old.request("GET", "/api/current-user/whoami")
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> Dataset:
     folder = tmp_path / "pictures"
