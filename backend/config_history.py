@@ -5,7 +5,9 @@ Sources are `label-studio` (extra params, which arrive many times a minute), `ap
 change wins.
 """
 
+import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -43,6 +45,7 @@ class Outcome:
 
 def submit(database: Database, project_id: int, source: Source, document: Any) -> Outcome:
     """Take a configuration from a source; an invalid one is recorded and the old stays in force."""
+    document = _decoded(document)
     digest = digest_of(document)
     with database.write() as session:
         project = session.get_one(Project, project_id)
@@ -131,6 +134,16 @@ def refusal(session: Session, project_id: int) -> str | None:
     if newest is None or newest.accepted:
         return None
     return f"The configuration from {newest.source} was refused: {newest.message}"
+
+
+def _decoded(document: Any) -> Any:
+    """JSON text as what it says, so that it is known again in either form; nothing as {}."""
+    if document is None or document == "":
+        return {}
+    if isinstance(document, str):
+        with suppress(ValueError, RecursionError):
+            return json.loads(document)
+    return document
 
 
 def _is_late_echo(session: Session, last: ConfigChange, digest: str) -> bool:
