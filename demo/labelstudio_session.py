@@ -42,6 +42,8 @@ class LabelStudioSession:
     def log_in(cls, url: str, account: Account) -> "LabelStudioSession":
         """Log in by the web form and make a personal access token.
 
+        Label Studio allows a user one token at a time: an older one is revoked.
+
         Raises:
             LabelStudioAnswerError: the log-in was refused.
         """
@@ -234,7 +236,13 @@ def _post_form(browser: httpx.Client, path: str, fields: Mapping[str, str]) -> N
 
 
 def _make_token(browser: httpx.Client) -> str:
-    response = browser.post("/api/token/", headers={"X-CSRFToken": browser.cookies["csrftoken"]})
+    headers = {"X-CSRFToken": browser.cookies["csrftoken"]}
+    response = browser.post("/api/token/", headers=headers)
+    if response.status_code == 409:
+        for kept in browser.get("/api/token/").raise_for_status().json():
+            old = {"refresh": kept["token"]}
+            browser.post("/api/token/blacklist/", headers=headers, json=old).raise_for_status()
+        response = browser.post("/api/token/", headers=headers)
     if response.status_code >= 400:
         raise LabelStudioAnswerError(response.status_code, "POST", "/api/token/", response.text)
     token: str = response.json()["token"]

@@ -46,6 +46,7 @@ class Demo:
         self.folder = folder
         self.label_studio = LabelStudioServer(folder / "label-studio", options.port_base, ACCOUNT)
         self.asknext = AskNextServer(folder / "asknext", options.port_base + 1)
+        self._new_token = False
         self._begun = time.monotonic()
 
     def run(self) -> None:
@@ -109,6 +110,7 @@ class Demo:
                 return session
         session = LabelStudioSession.log_in(self.label_studio.url, ACCOUNT)
         write_private(path, session.token)
+        self._new_token = True
         return session
 
     def _projects(self, session: LabelStudioSession, datasets: list[Dataset]) -> list[DemoProject]:
@@ -122,7 +124,7 @@ class Demo:
 
     def _connect(self, session: LabelStudioSession, projects: list[DemoProject]) -> None:
         for project in projects:
-            if project.connected_url == self.asknext.url:
+            if project.connected_url == self.asknext.url and not self._new_token:
                 continue
             # Only the first connection brings a configuration: a later one would undo what an
             # admin has set since.
