@@ -11,7 +11,6 @@ import argparse
 import time
 
 import numpy as np
-import torch
 
 from backend.models.head import train_head
 
@@ -21,9 +20,7 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=5_000)
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--noise", type=float, default=1.0, help="noise norm / centre norm")
-    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
     names = [f"class {index}" for index in range(options.classes)]
     for dimension in (256, 384, 1_280):
         rng = np.random.default_rng(0)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.models.softmax_regression import SoftmaxProblems, principal_axes
+from backend.models.softmax_regression import SoftmaxProblems, one_thread, principal_axes
 
 # Chosen by held-out loss on text, digits and photos: the best or near it from 25 to 100 labels.
 DEFAULT_PENALTY = 3e-4
@@ -113,6 +113,21 @@ def train_head(
     if len(seen) < 2:
         return Head(names, empty, empty[:, 0].copy(), counts)
 
+    with one_thread():
+        return _trained(names, values, targets, importance, counts, previous, seed)
+
+
+def _trained(
+    names: tuple[str, ...],
+    values: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    importance: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    previous: Head | None,
+    seed: int,
+) -> Head:
+    seen = np.flatnonzero(counts)
+    empty = np.zeros((len(names), values.shape[1]), dtype=np.float32)
     unit = values / _norms(values)
     centre = np.average(unit, axis=0, weights=importance).astype(np.float32)
     inputs = unit - centre
