@@ -121,7 +121,7 @@ def test_a_control_that_the_labelling_config_lacks_is_refused(say, text_project)
     assert text_project.row().config["control"] is None
 
 
-def test_what_asknext_wrote_back_is_no_change_when_it_returns(say, changes, text_project):
+def test_what_asknext_wrote_back_is_no_change_when_it_returns(say, text_project):
     say("label-studio", ONE)
     say("api", TWO)
     with text_project.database.write() as session:
