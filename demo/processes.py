@@ -1,5 +1,6 @@
 """Server processes that the demo owns: each in a session of its own, ended with all it started."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -87,18 +88,8 @@ class ServerProcess:
         """
         if self._process is None:
             return
-        members = process_members(self._process.pid)
-        if self.running:
-            self._process.terminate()
-            try:
-                self._process.wait(grace_seconds)
-            except subprocess.TimeoutExpired:
-                members |= process_members(self._process.pid)
-                self._process.kill()
-                self._process.wait(KILL_SECONDS)
-        members |= session_members(self._process.pid)
-        members.discard(self._process.pid)
-        _end_processes(members)
+        end_tree(self._process.pid, grace_seconds)
+        self._process.wait(KILL_SECONDS)
         if self._log is not None:
             self._log.close()
         self._process = None
@@ -118,6 +109,17 @@ class ServerProcess:
             f"{self.name} {what} (the process {state}). The end of {self.log_file}:\n"
             f"{self.log_tail()}"
         )
+
+
+def end_tree(leader: int, grace_seconds: float) -> None:
+    """End a session's first process, then what is left of its session and of its descendants."""
+    members = process_members(leader)
+    if is_alive(leader):
+        _signal(leader, signal.SIGTERM)
+        _wait_for_end({leader}, grace_seconds)
+        members |= process_members(leader)
+        _signal(leader, signal.SIGKILL)
+    _end_processes(members | session_members(leader))
 
 
 def process_members(leader: int) -> set[int]:
@@ -179,15 +181,20 @@ def _parent_of_each_process() -> dict[int, int]:
 
 
 def _end_processes(members: set[int]) -> None:
-    for number, seconds in ((signal.SIGTERM, KILL_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
+    for number in (signal.SIGTERM, signal.SIGKILL):
         members = {pid for pid in members if is_alive(pid)}
-        if not members:
-            return
         for pid in members:
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                continue
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and any(is_alive(pid) for pid in members):
-            time.sleep(POLL_SECONDS)
+            _signal(pid, number)
+        _wait_for_end(members, KILL_SECONDS)
+
+
+def _wait_for_end(members: set[int], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and any(is_alive(pid) for pid in members):
+        time.sleep(POLL_SECONDS)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    # The process may have ended a moment ago.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)

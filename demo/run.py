@@ -14,6 +14,7 @@ from demo.annotator import ScriptedAnnotator
 from demo.asknext_server import AskNextServer
 from demo.datasets import Dataset, news, photos
 from demo.display import AnnotatorProgress, Display, access_panel
+from demo.guardian import Guardian
 from demo.labelstudio_server import Account, LabelStudioServer
 from demo.labelstudio_session import LabelStudioAnswerError, LabelStudioSession
 from demo.processes import DemoError
@@ -60,13 +61,17 @@ class Demo:
             datasets = [news(), photos()]
             for dataset in datasets:
                 link_files(self.label_studio, dataset)
+            guardian = Guardian()
+            stack.callback(guardian.close)
             stack.callback(self._say, "Everything has ended; the same command resumes from here.")
             stack.callback(self.label_studio.stop)
             stack.callback(self.asknext.stop)
             stack.callback(self._say, "Ending every server ...")
             self._say("Starting Label Studio and AskNext ...")
             self.label_studio.start()
+            guardian.watch(self.label_studio.process.pid)
             self.asknext.start()
+            guardian.watch(self.asknext.process.pid)
             self.label_studio.wait_until_ready()
             self._say(f"Label Studio is served at {self.label_studio.url}")
             session = self._session()
