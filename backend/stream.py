@@ -4,7 +4,7 @@ With `maximum_annotations` at 0 Label Studio serves nobody; the old value is kep
 before it is changed, so that `resume`, `disconnect` and a crash between the two all restore it.
 """
 
-from backend.errors import AskNextError
+from backend.errors import AskNextError, LabelStudioRefusedError
 from backend.labelstudio import LabelStudio
 from backend.store import work
 from backend.store.database import Database
@@ -27,16 +27,23 @@ def pause(database: Database, client: LabelStudio, project: Project) -> None:
             f"The project asks for {overlap} annotations a task; pausing would draw anew which "
             "tasks get them. Tell the annotators to stop in the project's instruction instead."
         )
+    kept = project.paused_overlap if overlap == 0 else overlap
     with database.write() as session:
-        kept = project.paused_overlap if overlap == 0 else overlap
-        set_values(session, project.id, state="paused", paused_overlap=kept or 1)
+        set_values(session, project.id, paused_overlap=kept or 1)
+    try:
+        client.update_project(project.label_studio_id, maximum_annotations=0)
+    except LabelStudioRefusedError:
+        with database.write() as session:
+            set_values(session, project.id, paused_overlap=project.paused_overlap)
+        raise
+    with database.write() as session:
+        set_values(session, project.id, state="paused")
         record_event(session, project.id, "info", "The label stream was paused.")
-    client.update_project(project.label_studio_id, maximum_annotations=0)
 
 
 def resume(database: Database, client: LabelStudio, project: Project) -> None:
     """Serve tasks again, from the same queue."""
-    if project.state != "paused":
+    if project.state != "paused" and project.paused_overlap is None:
         return
     client.update_project(project.label_studio_id, maximum_annotations=project.paused_overlap or 1)
     with database.write() as session:

@@ -208,7 +208,7 @@ def test_the_scan_finds_what_it_looks_for():
         "an index option": "pip install --index" + "-url x",
         "a path of the machine that it was written on": "see /" + "work/main",
         "a private key": "-----BEGIN RSA PRIVATE" + " KEY-----",
-        "a token": "eyJhbGciOiJIUzI1NiJ9.eyJ0b2tlbiI6InJlZnJlc2gifQ.c2lnbmF0dXJlLW9m",
+        "a token": "ey" + "JhbGciOiJIUzI1NiJ9.eyJ0b2tlbiI6InJlZnJlc2gifQ.c2lnbmF0dXJlLW9m",
     }
     for what, sample in samples.items():
         assert PRIVATE[what].search(sample), what

@@ -34,6 +34,8 @@ SAMPLING = "Uncertainty sampling"
 # Changes are looked for from this long before the newest one seen: transactions of Label Studio
 # that began earlier may end later.
 CURSOR_MARGIN = timedelta(seconds=10)
+# A task holds annotations where one of these is not zero; skips count in the second alone.
+COUNTERS = ("total_annotations", "cancelled_annotations")
 
 
 @dataclass(frozen=True)
@@ -147,18 +149,8 @@ class Sync:
                 mirror.write_tasks(self._database, session, project, page)
             done += len(page)
             self._report(stage="sync", what="tasks", done=done, total=total)
-        for counter in ("total_annotations", "cancelled_annotations"):
-            self._read_annotations(
-                project,
-                [
-                    {
-                        "filter": f"filter:tasks:{counter}",
-                        "operator": "greater",
-                        "type": "Number",
-                        "value": 0,
-                    }
-                ],
-            )
+        for counter in COUNTERS:
+            self._read_annotations(project, [_positive(counter)])
         with self._database.write() as session:
             self._lease.check(session)
             set_values(session, project.id, first_synced_at=time.time())
@@ -174,6 +166,7 @@ class Sync:
         filters = [updated_after(project.cursor)] if project.cursor else []
         seen = 0
         changes = 0
+        counted: set[str] = set()
         for page in client.task_pages(
             number,
             fields="task_only",
@@ -185,6 +178,7 @@ class Sync:
                 for task in page
                 if not task["total_annotations"] and not task["cancelled_annotations"]
             ]
+            counted |= {name for name in COUNTERS for task in page if task[name]}
             with self._database.write() as session:
                 self._lease.check(session)
                 mirror.write_tasks(self._database, session, project, page)
@@ -192,20 +186,9 @@ class Sync:
                 changes += derive_labels(self._database, session, project, touched)
             seen += len(page)
             self._report(stage="sync", what="changes", done=seen)
-        if seen:
-            for counter in ("total_annotations", "cancelled_annotations"):
-                changes += self._read_annotations(
-                    project,
-                    [
-                        *filters,
-                        {
-                            "filter": f"filter:tasks:{counter}",
-                            "operator": "greater",
-                            "type": "Number",
-                            "value": 0,
-                        },
-                    ],
-                )
+        for counter in COUNTERS:
+            if counter in counted:
+                changes += self._read_annotations(project, [*filters, _positive(counter)])
         with self._database.write() as session:
             self._lease.check(session)
             set_values(session, project.id, cursor=_earlier(newest))
@@ -346,7 +329,9 @@ def apply_label_config(
         project.object_name, project.kind = schema.object_name, schema.kind
         return
     removed = [name for name in project.classes if name not in schema.classes]
-    other_content = project.data_key not in (None, schema.data_key)
+    other_content = project.data_key != schema.data_key
+    if not project.classes:  # whatever was said of an unusable config is no longer true
+        project.last_error = project.last_error_at = None
     project.control, project.object_name = schema.control, schema.object_name
     project.kind, project.data_key = schema.kind, schema.data_key
     project.classes = list(schema.classes)
@@ -379,6 +364,16 @@ def schema_of(project: Project) -> LabelSchema | None:
         str(project.data_key),
         tuple(project.classes),
     )
+
+
+def _positive(counter: str) -> dict[str, Any]:
+    """The Data Manager filter for tasks whose counter is not zero."""
+    return {
+        "filter": f"filter:tasks:{counter}",
+        "operator": "greater",
+        "type": "Number",
+        "value": 0,
+    }
 
 
 def _earlier(moment: str) -> str:

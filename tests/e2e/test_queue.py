@@ -82,7 +82,8 @@ def test_learning_starts_with_the_first_labels_and_each_round_says_what_it_stand
     assert first["labelled"] >= 15
     metrics = first["metrics"]
     holdouts = metrics["test"]["labelled"] + metrics["validation"]["labelled"]
-    assert 3 <= holdouts <= 8
+    # One position in three, which the labels that come while the round starts may exceed by a few.
+    assert 4 <= holdouts <= first["labelled"] // 2
     assert first["trained_on"] == first["labelled"] - holdouts
     assert set(first["seconds"]) == {"sync", "embed", "train", "evaluate", "rank", "publish"}
     assert first["queue_version"] == state["queue_version"]

@@ -12,7 +12,7 @@ CONFIG = {"retrain_every": 1000}
 def test_events_lost_while_the_server_was_down_are_found_again(connect, asknext):
     driven = connect(tasks=60, config=CONFIG)
     asknext.stop()
-    served = [p for p in driven.session.tasks(driven.number)][:7]
+    served = list(driven.session.tasks(driven.number))[:7]
     for task in served:
         driven.label(task["id"], driven.truth[task["data"]["text"]])
     asknext.start()

@@ -1,0 +1,415 @@
+"""The sync: whatever happened in Label Studio is found, by its own clock, once."""
+
+import time
+
+import pytest
+import sqlalchemy as sa
+
+from backend.errors import LabelStudioRefusedError, LabelStudioUnreachableError, ProjectGoneError
+from backend.rounds.round import count_labelled
+from backend.rounds.sync import SAMPLING, Sync, draw_splits, schema_of
+from backend.store import work
+from backend.store.tables import (
+    Annotation,
+    Event,
+    Label,
+    Pick,
+    Project,
+    SplitMember,
+    Task,
+    Work,
+)
+from tests.backend.text_project import CLASSES, label_config, text_of
+
+STABLE = 1000.0  # seconds between two equal totals; the tests move the clock's record instead
+
+
+@pytest.fixture
+def project(database, label_studio):
+    """A project of which nothing was read yet."""
+    from backend.config import QueueConfig
+
+    with database.write() as session:
+        row = Project(
+            label_studio_url=label_studio.url,
+            label_studio_id=7,
+            created_at=time.time(),
+            secret=b"s" * 32,
+            config=QueueConfig(encoder="static", test_size=10, validation_size=5).model_dump(
+                mode="json"
+            ),
+        )
+        session.add(row)
+        session.flush()
+        return row.id
+
+
+@pytest.fixture
+def sync(database, project, connect):
+    """Run one sync, as a job of its own."""
+
+    def run(patience=0.0):
+        with database.write() as session:
+            session.execute(sa.update(Work).values(owner=None, lease_until=None))
+        lease = work.acquire(database, project, "sync", 60.0, even_if_done=True)
+        return Sync(database, connect(patience), lease, stable_total_seconds=STABLE).run()
+
+    return run
+
+
+@pytest.fixture
+def stored(database, project):
+    """The project's row, or the rows of another table."""
+
+    def read(table=Project, *conditions):
+        with database.read() as session:
+            if table is Project:
+                return session.get_one(Project, project)
+            return list(session.scalars(sa.select(table).where(*conditions)))
+
+    return read
+
+
+@pytest.fixture
+def wait(database, project):
+    """Let time pass since the total was first seen."""
+
+    def run(seconds):
+        with database.write() as session:
+            row = session.get_one(Project, project)
+            row.stable_total_at -= seconds
+
+    return run
+
+
+def labels(database, project):
+    with database.read() as session:
+        rows = session.scalars(sa.select(Label).where(Label.label.is_not(None)))
+        assert count_labelled(session, project) >= 0
+        return {row.task_id: row.label for row in rows}
+
+
+def test_the_first_sync_reads_everything(sync, stored, database, project, label_studio):
+    label_studio.annotate(3, "football")
+    label_studio.annotate(4, "weather", skipped=True)
+    report = sync()
+    assert report.first
+    row = stored()
+    assert (row.title, row.total, tuple(row.classes)) == ("Topics", 60, CLASSES)
+    assert len(stored(Task)) == 60
+    assert stored(Task, Task.task_id == 5)[0].value == text_of(5)
+    assert labels(database, project) == {3: "football"}
+    assert len(stored(Annotation)) == 2
+
+
+def test_the_next_one_finds_new_changed_skipped_and_deleted_annotations(
+    sync, database, project, label_studio
+):
+    kept = label_studio.annotate(3, "football")
+    dropped = label_studio.annotate(6, "football")
+    sync()
+    label_studio.annotate(9, "weather")
+    label_studio.edit(3, kept, "cooking")
+    label_studio.annotate(12, "weather", skipped=True)
+    label_studio.delete_annotation(6, dropped)
+    report = sync()
+    assert not report.first
+    assert report.label_changes == 3
+    assert labels(database, project) == {3: "cooking", 9: "weather"}
+
+
+def test_a_sync_that_finds_nothing_new_changes_nothing(sync, stored, label_studio):
+    label_studio.annotate(3, "football")
+    sync()
+    label_studio.touch(3)  # as "Retrieve predictions" does
+    assert sync().label_changes == 0
+    assert sync().label_changes == 0
+    assert stored().label_changes == 1
+
+
+def test_new_and_deleted_tasks_are_found(sync, stored, database, project, label_studio):
+    label_studio.annotate(3, "football")
+    sync()
+    label_studio.add_task(61, {"text": "Hail."})
+    label_studio.delete_task(3)
+    label_studio.delete_task(4)
+    sync()
+    live = {task.task_id for task in stored(Task, Task.deleted_at.is_(None))}
+    assert live == {*range(1, 62)} - {3, 4}
+    assert labels(database, project) == {}
+    assert stored().total == 59
+
+
+def test_as_many_new_tasks_as_deleted_ones_hide_neither(sync, stored, label_studio):
+    sync()
+    label_studio.delete_task(3)
+    label_studio.add_task(61, {"text": "Hail."})
+    sync()
+    live = {task.task_id for task in stored(Task, Task.deleted_at.is_(None))}
+    assert live == {*range(1, 62)} - {3}
+
+
+def test_the_cursor_is_the_servers_clock_a_little_earlier_and_never_ours(
+    sync, stored, label_studio
+):
+    label_studio.annotate(3, "football")
+    sync()
+    newest = label_studio.tasks[3].updated_at
+    assert stored().cursor < newest
+    assert stored().cursor.startswith(newest[:11])  # a day that our clock has left long ago
+
+
+def test_tasks_that_no_change_query_shows_are_found_by_their_number(
+    sync, stored, database, project, label_studio
+):
+    """As after a database that was restored: old time stamps, new ids."""
+    sync()
+    label_studio.add_task(61, {"text": "Hail."})
+    label_studio.annotate(61, "weather")
+    label_studio.tasks[61].updated_at = "2020-01-01T00:00:00Z"
+    sync()
+    assert stored(Task, Task.task_id == 61)[0].value == "Hail."
+    assert labels(database, project) == {61: "weather"}
+
+
+# ------------------------------------------------------------------ settings
+
+
+def test_settings_that_the_queue_depends_on_are_put_back_and_it_is_said(
+    sync, stored, database, project, label_studio
+):
+    sync()
+    label_studio.predictions = [
+        {"task": 1, "score": 0, "model_version": "asknext-a-q1.1", "result": []}
+    ]
+    with database.write() as session:
+        session.get_one(Project, project).queue_version = "asknext-a-q1.1"
+    label_studio.project.update(sampling="Sequential sampling", model_version="somebody's")
+    sync()
+    assert label_studio.project["sampling"] == SAMPLING
+    assert label_studio.project["model_version"] == "asknext-a-q1.1"
+    assert "set it back" in stored(Event)[-1].message
+
+
+def test_a_version_that_cannot_be_put_back_means_a_new_window(
+    sync, stored, database, project, label_studio
+):
+    sync()
+    with database.write() as session:
+        session.get_one(Project, project).queue_version = "asknext-a-q1.1"
+    label_studio.project["model_version"] = None  # its predictions were deleted there
+    sync()
+    assert stored().queue_version is None
+    assert "new window" in stored(Event)[-1].message
+
+
+def test_a_switch_that_was_not_recorded_is_not_undone(
+    sync, stored, database, project, label_studio
+):
+    """Label Studio serves a version that is staged here: a crash came after the switch."""
+    sync()
+    with database.write() as session:
+        session.get_one(Project, project).queue_version = "v1"
+        session.add(
+            Pick(
+                project_id=project,
+                version="v2",
+                position=0,
+                ordinal=0,
+                round=1,
+                task_id=1,
+                family="strategy",
+                branch="margin",
+                blind=False,
+                state="staged",
+                created_at=time.time(),
+            )
+        )
+    label_studio.project["model_version"] = "v2"
+    sync()
+    assert label_studio.project["model_version"] == "v2"
+    assert stored(Event) == []
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_paused_project_is_read_but_not_touched(sync, database, project, label_studio):
+    sync()
+    with database.write() as session:
+        session.get_one(Project, project).state = "paused"
+    label_studio.project["sampling"] = "Sequential sampling"
+    label_studio.annotate(3, "football")
+    sync()
+    assert label_studio.project["sampling"] == "Sequential sampling"
+    assert labels(database, project) == {3: "football"}
+
+
+def test_a_changed_labelling_config_starts_a_new_label_schema_and_it_is_said(
+    sync, stored, database, project, label_studio
+):
+    label_studio.annotate(1, "weather")
+    label_studio.annotate(2, "cooking")
+    sync()
+    label_studio.project["label_config"] = label_config(("cooking", "football", "music"))
+    sync()
+    row = stored()
+    assert (row.schema_number, row.classes) == (2, ["cooking", "football", "music"])
+    assert labels(database, project) == {2: "cooking"}
+    assert "weather no longer exist" in stored(Event)[-1].message
+    assert "1 labels changed" in stored(Event)[-1].message
+
+
+def test_a_config_that_asks_about_another_field_reads_every_task_again(sync, stored, label_studio):
+    for task in label_studio.tasks.values():
+        task.data["title"] = f"Title {task.number}"
+    sync()
+    label_studio.project["label_config"] = label_config(field="title")
+    assert sync().first
+    assert {task.value for task in stored(Task)} == {f"Title {n}" for n in range(1, 61)}
+
+
+def test_an_unusable_config_is_said_and_does_not_stop_the_sync(sync, stored, label_studio):
+    label_studio.project["label_config"] = "<View><Text name='content' value='$text'/></View>"
+    sync()
+    assert schema_of(stored()) is None
+    assert "Choices" in stored().last_error
+    label_studio.project["label_config"] = label_config()
+    sync()
+    assert schema_of(stored()).classes == CLASSES
+    assert stored().last_error is None
+    assert {task.value for task in stored(Task)} == {text_of(n) for n in range(1, 61)}
+
+
+# ------------------------------------------------------------------ failures
+
+
+def test_an_interrupted_first_sync_goes_on_where_it_stopped(sync, stored, label_studio):
+    for task_id in range(61, 2401):
+        label_studio.add_task(task_id, {"text": f"Text {task_id}"})
+    sync_fails_at_page(label_studio, 3)
+    with pytest.raises(LabelStudioUnreachableError):
+        sync()
+    read = len(stored(Task))
+    assert 0 < read < 2400
+    assert stored().first_synced_at is None
+    label_studio.requests.clear()
+    assert sync().first
+    assert len(stored(Task)) == 2400
+    assert stored().total == 2400
+
+
+def sync_fails_at_page(server, number):
+    """Let the server answer so many lists, then be away once."""
+    real, seen = server._list, []
+
+    def listed(query):
+        seen.append(query)
+        if len(seen) == number + 1:
+            return 503, {"detail": "restarting"}
+        return real(query)
+
+    server._list = listed
+
+
+def test_a_restart_of_label_studio_only_takes_longer(sync, stored, label_studio):
+    label_studio.fail("GET", "/api/tasks", 503, times=2)
+    sync(patience=20.0)
+    assert len(stored(Task)) == 60
+
+
+def test_an_expired_access_token_is_refreshed_in_the_middle(label_studio, connect):
+    client = connect()
+    client.project(7)
+    label_studio.expire_access()
+    assert client.total(7) == 60
+    assert label_studio.asked("POST", "/api/token/refresh/") == 2
+
+
+def test_a_refused_token_is_said_with_the_mend_and_without_the_token(label_studio):
+    from backend.labelstudio import LabelStudio
+
+    with (
+        LabelStudio(label_studio.url, "another.personal.token", patience=0.0) as client,
+        pytest.raises(LabelStudioRefusedError, match="asknext connect") as refused,
+    ):
+        client.project(7)
+    assert "another.personal.token" not in str(refused.value) + repr(refused.value)
+
+
+def test_a_project_that_is_gone_is_told_apart_from_every_other_failure(sync, label_studio):
+    sync()
+    label_studio.gone = True
+    with pytest.raises(ProjectGoneError):
+        sync()
+
+
+# ------------------------------------------------------------------ hold-outs
+
+
+def members(stored):
+    return {row.task_id: row.role for row in stored(SplitMember)}
+
+
+def test_holdouts_are_drawn_once_the_total_has_stood_still(sync, stored, wait, label_studio):
+    assert not sync().holdout_drawn
+    wait(STABLE - 60)
+    assert not sync().holdout_drawn
+    label_studio.add_task(61, {"text": "Hail."})
+    wait(120)
+    assert not sync().holdout_drawn  # it moved: the wait begins anew
+    wait(STABLE + 1)
+    assert sync().holdout_drawn
+    drawn = members(stored)
+    assert sorted(drawn.values()) == ["test"] * 10 + ["validation"] * 5
+    assert stored().era == 1
+
+
+def test_they_are_drawn_from_the_whole_pool_labelled_or_not(sync, stored, wait, label_studio):
+    for task_id in range(1, 61):
+        label_studio.annotate(task_id, "weather")
+    sync()
+    wait(STABLE + 1)
+    sync()
+    assert len(members(stored)) == 15
+
+
+def test_they_are_drawn_once_and_later_tasks_are_never_members(sync, stored, wait, label_studio):
+    sync()
+    wait(STABLE + 1)
+    sync()
+    drawn = members(stored)
+    for task_id in range(61, 121):
+        label_studio.add_task(task_id, {"text": f"Text {task_id}"})
+    sync()
+    wait(STABLE + 1)
+    assert not sync().holdout_drawn
+    assert members(stored) == drawn
+
+
+def test_an_empty_project_draws_nothing(sync, stored, wait, label_studio):
+    for task_id in range(1, 61):
+        label_studio.delete_task(task_id)
+    sync()
+    wait(STABLE + 1)
+    assert not sync().holdout_drawn
+    assert members(stored) == {}
+
+
+def test_membership_depends_on_the_secret_and_the_ids_alone(text_project):
+    """Another order of arrival, other texts and labels: the same members."""
+    with text_project.database.write() as session:
+        draw_splits(text_project.database, session, session.get_one(Project, text_project.id))
+    first = _era(text_project, 1)
+    text_project.annotate_truly(range(1, 31))
+    with text_project.database.write() as session:
+        draw_splits(text_project.database, session, session.get_one(Project, text_project.id))
+    assert _era(text_project, 2) == first
+    # 60 tasks: both together at most half of the pool, two tests to one validation.
+    assert sorted(role for _, role in first) == ["test"] * 20 + ["validation"] * 10
+
+
+def _era(project, era):
+    with project.database.read() as session:
+        return {
+            (row.task_id, row.role)
+            for row in session.scalars(sa.select(SplitMember).where(SplitMember.era == era))
+        }
