@@ -76,8 +76,8 @@ def push_due(settings: Settings, database: Database) -> int:
     return len(due)
 
 
-def sweep(settings: Settings, database: Database) -> float:
-    """Request the regular syncs, then push what is due; seconds until there is more to do."""
+def sweep(settings: Settings, database: Database) -> int:
+    """Request the regular syncs, then push what is due; how many jobs were pushed."""
     now = time.time()
     with database.read() as session:
         projects = list(
@@ -98,11 +98,7 @@ def sweep(settings: Settings, database: Database) -> float:
         )
         if project.id not in asked and (project.last_synced_at or 0.0) < now - interval:
             work.request(database, project.id, "sync")
-    push_due(settings, database)
-    later = work.next_due(database)
-    if later is None:
-        return settings.sweep_every_seconds
-    return min(max(later - time.time(), 0.05), settings.sweep_every_seconds)
+    return push_due(settings, database)
 
 
 def run(kind: WorkKind, project_id: int) -> None:

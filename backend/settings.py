@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = 512 * 1024 * 1024
     sync_every_seconds: float = 60.0
-    sweep_every_seconds: float = 10.0
+    sweep_every_seconds: float = 1.0
     lease_seconds: float = 20.0
     stable_total_seconds: float = 30.0
     predict_seconds: float = 20.0

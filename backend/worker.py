@@ -1,5 +1,6 @@
 """A worker process: takes jobs from the queues and runs each in a fork of its own."""
 
+import importlib
 import logging
 import time
 from collections.abc import Sequence
@@ -15,14 +16,17 @@ from backend.store.database import Database
 logger = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 2.0
+PRELOADED = ("torch", "tokenizers", "safetensors.numpy", "backend.models.minilm")
 
 
 def work(settings: Settings, queues: Sequence[str] = jobs.QUEUES) -> None:
     """Serve `queues` in strict order until told to stop; outlives restarts of the queue engine.
 
-    The heavy imports (torch, the SDK) are done here, once, so that a fork starts at once; none of
-    torch's operations runs in this process, for a fork after one hangs.
+    The heavy imports are done here, once, so that a fork starts at once; none of torch's operations
+    runs in this process, for a fork after one hangs.
     """
+    for module in PRELOADED:
+        importlib.import_module(module)
     database = Database(settings.database)
     database.check_revision()
     database.dispose()

@@ -35,6 +35,8 @@ EMBED = "asknext-embed"
 # A worker in the middle of a job may take this long to finish it; then it is killed, and the job
 # goes on where it was when `asknext up` runs again.
 WORKER_GRACE_SECONDS = 10.0
+# Embedding stores what it has every few seconds and loses nothing else.
+EMBED_GRACE_SECONDS = 2.0
 STYLES = {"info": "dim", "warning": "yellow", "error": "red"}
 
 Workers = Annotated[
@@ -252,7 +254,7 @@ def _run(settings: Settings, workers: int) -> None:
             logs / f"worker-{number}.log",
             environment,
             stage=2,
-            grace_seconds=WORKER_GRACE_SECONDS,
+            grace_seconds=EMBED_GRACE_SECONDS if queues == EMBED else WORKER_GRACE_SECONDS,
         )
         for number, queues in enumerate(queues_of(workers), 1)
     ]

@@ -46,14 +46,13 @@ class Pusher:
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._woken.clear()
-            pause = self._settings.sweep_every_seconds
             try:
-                pause = jobs.sweep(self._settings, self._database)
+                jobs.sweep(self._settings, self._database)
             except OperationalError as error:
                 logger.warning("The state database is busy (%s); sweeping again.", error.orig)
             except Exception:
                 logger.exception("A sweep failed; sweeping again.")
-            self._woken.wait(pause)
+            self._woken.wait(self._settings.sweep_every_seconds)
 
 
 @dataclass(frozen=True)

@@ -135,22 +135,6 @@ def due(database: Database, now: float | None = None) -> list[tuple[int, WorkKin
     return [(row.project_id, cast("WorkKind", row.kind)) for row in rows]
 
 
-def next_due(database: Database) -> float | None:
-    """When the next waiting request's retry time comes; None where none waits for its time."""
-    now = time.time()
-    with database.read() as session:
-        return session.scalar(
-            sa.select(sa.func.min(Work.not_before))
-            .join(Project, Project.id == Work.project_id)
-            .where(
-                Project.state.in_(("active", "paused")),
-                Work.requested > Work.done,
-                Work.owner.is_(None),
-                Work.not_before > now,
-            )
-        )
-
-
 def is_waiting(session: Session, project_id: int, kind: WorkKind) -> bool:
     """Whether a run is asked for that no worker has begun."""
     row = session.get(Work, (project_id, kind))
