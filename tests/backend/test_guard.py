@@ -89,7 +89,10 @@ def test_a_stranger_is_refused_before_the_body_is_read(app):
         pytest.fail("the body was read")
         yield b""
 
-    assert TestClient(app).post("/predict", content=body()).status_code == 401
+    stranger = TestClient(app)
+    assert stranger.post("/predict", content=body()).status_code == 401
+    huge = {"Content-Length": str(10**12)}
+    assert stranger.post("/predict", content=b"{}", headers=huge).status_code == 401
 
 
 def test_what_somebody_tried_is_not_said_back_nor_logged(app, settings, client, caplog):
