@@ -28,7 +28,8 @@ from backend.store.work import Lease, WorkKind
 
 logger = logging.getLogger(__name__)
 
-# Strict order: a top-up never waits for a round that has not begun, nor either for embedding.
+# Strict order: a top-up never waits for a round that has not begun, nor either for embedding. What
+# a stream of syncs would starve is pushed to the first queue once it has waited its time.
 QUEUES = ("asknext-sync", "asknext-round", "asknext-embed")
 QUEUE_OF: dict[WorkKind, str] = {
     "sync": "asknext-sync",
@@ -43,8 +44,7 @@ JOB_TIMEOUT_SECONDS: dict[WorkKind, int] = {
     "clean": 3600,
 }
 FAILURE_KEPT_SECONDS = 24 * 3600
-# Syncs of one project keep this distance: events that come faster share one, and a round that
-# waits behind them for the same worker gets its turn.
+# Syncs of one project keep this distance: events that come faster share one.
 SYNC_SPACING_SECONDS = 1.0
 
 
@@ -54,26 +54,33 @@ def push_due(settings: Settings, database: Database) -> int:
     Where the queue engine is away nothing is lost: the next sweep pushes it.
     """
     due = work.due(database)
-    if not due:
+    impatient = work.impatient(database)
+    if not due and not impatient:
         return 0
     connection = engine.connect(settings)
     try:
         for project_id, kind in due:
-            queue = Queue(QUEUE_OF[kind], connection=connection, serializer=JSONSerializer)
-            queue.enqueue(
-                "backend.jobs.run",
-                kind,
-                project_id,
-                job_timeout=JOB_TIMEOUT_SECONDS[kind],
-                result_ttl=0,
-                failure_ttl=FAILURE_KEPT_SECONDS,
-            )
+            _enqueue(connection, QUEUE_OF[kind], project_id, kind)
             work.mark_pushed(database, project_id, kind)
+        for project_id, kind in impatient:
+            _enqueue(connection, QUEUE_OF["sync"], project_id, kind)
+            work.mark_promoted(database, project_id, kind)
     except (redis.RedisError, OSError) as error:
         logger.warning("The queue engine is away (%s); work waits.", type(error).__name__)
     finally:
         connection.close()
-    return len(due)
+    return len(due) + len(impatient)
+
+
+def _enqueue(connection: "redis.Redis", queue: str, project_id: int, kind: WorkKind) -> None:
+    Queue(queue, connection=connection, serializer=JSONSerializer).enqueue(
+        "backend.jobs.run",
+        kind,
+        project_id,
+        job_timeout=JOB_TIMEOUT_SECONDS[kind],
+        result_ttl=0,
+        failure_ttl=FAILURE_KEPT_SECONDS,
+    )
 
 
 def sweep(settings: Settings, database: Database) -> int:

@@ -1,5 +1,6 @@
 """What the stages of one project's work share: its row, its client, its encoder and its model."""
 
+import logging
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +9,7 @@ from backend.config import QueueConfig, parse_config
 from backend.errors import UnsupportedLabelConfigError
 from backend.label_schema import LabelSchema
 from backend.labelstudio import LabelStudio
-from backend.models.artefact import Model, load_model
+from backend.models.artefact import DamagedModelError, Model, load_model
 from backend.models.embedding_cache import EmbeddingCache
 from backend.models.encoder import Encoder, load_encoder
 from backend.rounds.sync import schema_of
@@ -16,6 +17,8 @@ from backend.settings import Settings
 from backend.store.database import Database
 from backend.store.tables import Project
 from backend.tokens import load_token
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -77,14 +80,19 @@ class ProjectContext:
         return self.settings.models_dir / str(self.project_id) / str(round_number)
 
     def live_model(self) -> Model | None:
-        """The model of the last round; None before the first, or where it no longer fits.
+        """The model of the last round; None before the first, or where it cannot be used.
 
-        A model made with another encoder does not fit the embeddings.
+        A model made with another encoder does not fit the embeddings; a damaged one is told of
+        and left for the next round to replace.
         """
         number = self.project().model_round
         if number == 0 or not self.model_dir(number).exists():
             return None
-        model = load_model(self.model_dir(number))
+        try:
+            model = load_model(self.model_dir(number))
+        except DamagedModelError as error:
+            logger.warning("%s", error)
+            return None
         return model if model.encoder_fingerprint == self.encoder.fingerprint else None
 
     def close(self) -> None:

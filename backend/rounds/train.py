@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from backend.evaluation.metrics import compute_metrics
-from backend.models.artefact import Model, load_model, save_model
+from backend.models.artefact import DamagedModelError, Model, load_model, save_model
 from backend.models.calibration import fit_temperature
 from backend.models.head import train_head
 from backend.rounds import queue
@@ -132,7 +132,11 @@ def stored_model(context: ProjectContext, round_number: int) -> Model | None:
     folder = context.model_dir(round_number)
     if not folder.exists():
         return None
-    model = load_model(folder)
+    try:
+        model = load_model(folder)
+    except DamagedModelError as error:
+        logger.warning("%s", error)
+        return None
     fits = (
         model.encoder_fingerprint == context.encoder.fingerprint
         and tuple(model.head.classes) == context.schema.classes

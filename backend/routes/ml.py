@@ -60,8 +60,11 @@ def _setup(state: State, wanted: Any) -> Response:
         project = find(session, wanted.label_studio_id)
     if project is None:
         # A backend added by hand: it works once the project is connected.
+        control = (
+            wanted.extra_params.get("control") if isinstance(wanted.extra_params, dict) else None
+        )
         try:
-            parse_label_config(wanted.label_config)
+            parse_label_config(wanted.label_config, control)
         except UnsupportedLabelConfigError as error:
             return _refused(str(error))
         return JSONResponse({"model_version": _version(state, 0)})

@@ -107,6 +107,7 @@ class Work(Base):
     requested: Mapped[int] = mapped_column(default=0)
     done: Mapped[int] = mapped_column(default=0)
     enqueued_at: Mapped[float | None] = mapped_column(Float)
+    promoted: Mapped[bool] = mapped_column(Boolean, default=False)
     owner: Mapped[str | None] = mapped_column(String(40))
     lease_until: Mapped[float | None] = mapped_column(Float)
     fence: Mapped[int] = mapped_column(default=0)

@@ -27,6 +27,9 @@ FIRST_RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 120.0
 # A pushed job that no worker took for this long may have been lost with the queue engine.
 LOST_AFTER_SECONDS = 120.0
+# Syncs come first, but a stream of them must not starve what waits behind: after so long it is
+# pushed once more, among the syncs.
+PATIENCE_SECONDS: dict[WorkKind, float] = {"round": 4.0, "embed": 20.0, "clean": 600.0}
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,35 @@ def due(database: Database, now: float | None = None) -> list[tuple[int, WorkKin
     return [(row.project_id, cast("WorkKind", row.kind)) for row in rows]
 
 
+def impatient(database: Database, now: float | None = None) -> list[tuple[int, WorkKind]]:
+    """The pushed work that has waited longer than its patience and was not promoted yet."""
+    now = time.time() if now is None else now
+    waited = [
+        sa.and_(Work.kind == kind, Work.enqueued_at < now - seconds)
+        for kind, seconds in PATIENCE_SECONDS.items()
+    ]
+    with database.read() as session:
+        rows = session.execute(
+            sa.select(Work.project_id, Work.kind).where(
+                Work.requested > Work.done,
+                Work.owner.is_(None),
+                Work.promoted.is_(False),
+                sa.or_(*waited),
+            )
+        ).all()
+    return [(row.project_id, cast("WorkKind", row.kind)) for row in rows]
+
+
+def mark_promoted(database: Database, project_id: int, kind: WorkKind) -> None:
+    """Record that this work waits among the syncs now."""
+    with database.write() as session:
+        session.execute(
+            sa.update(Work)
+            .where(Work.project_id == project_id, Work.kind == kind)
+            .values(promoted=True)
+        )
+
+
 def is_waiting(session: Session, project_id: int, kind: WorkKind) -> bool:
     """Whether a run is asked for that no worker has begun."""
     row = session.get(Work, (project_id, kind))
@@ -149,6 +181,7 @@ def mark_pushed(database: Database, project_id: int, kind: WorkKind) -> None:
         if row is None:
             return
         row.enqueued_at = now
+        row.promoted = False
         if row.lease_until is not None and row.lease_until < now:
             row.owner = None
             row.lease_until = None

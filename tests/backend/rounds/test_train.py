@@ -171,3 +171,11 @@ def test_a_round_without_any_label_has_an_even_model(text_project):
     assert trained_on == 0
     even = model.probabilities(np.ones((2, context.encoder.dimension), dtype=np.float32))
     np.testing.assert_allclose(even, 1 / 3, rtol=1e-5)
+
+
+def test_a_damaged_model_is_no_model_and_the_next_round_replaces_it(trained):
+    (trained.context().model_dir(1) / "model.json").write_text("{")
+    assert trained.context().live_model() is None
+    assert train.stored_model(trained.context(), 1) is None
+    trained.train_round(2)
+    assert trained.context().live_model().metadata["round"] == 2

@@ -135,6 +135,16 @@ def test_setup_of_a_project_that_is_not_connected_yet_works_and_stores_nothing(c
         assert session.scalar(sa.select(sa.func.count()).select_from(Project)) == 0
 
 
+def test_before_the_connection_extra_params_may_name_the_control(client):
+    both = LABEL_CONFIG.replace(
+        "</View>",
+        '<Choices name="tone" toName="content"><Choice value="calm"/><Choice value="loud"/>'
+        "</Choices></View>",
+    )
+    assert set_up(client, {"control": "tone"}, schema=both).status_code == 200
+    assert set_up(client, {}, schema=both).status_code == 303
+
+
 def test_setup_never_trusts_the_address_that_it_is_told(client, text_project):
     set_up(client)
     assert text_project.row().label_studio_url == "http://127.0.0.1:9"
@@ -316,6 +326,11 @@ def test_what_cannot_be_embedded_in_time_is_left_for_the_next_request(trained, d
     results = predict(client, [31], ["Never seen.", "Nor this."]).json()["results"]
     assert [r["model_version"] for r in results] == [version(database, n) for n in (1, 0, 0)]
     assert [(r["result"], r["score"]) for r in results[1:]] == [([], None)] * 2
+
+
+def test_a_damaged_model_is_no_model(client, trained):
+    (trained.context().model_dir(1) / "model.json").write_text("{")
+    assert predict(client, [40]).json()["results"][0]["result"] == []
 
 
 @pytest.mark.usefixtures("trained")

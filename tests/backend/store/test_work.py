@@ -118,3 +118,15 @@ def test_a_borrower_without_patience_is_told(database, project_id):
     ):
         pytest.fail("the lease was held by another")
     holder.check()
+
+
+def test_a_round_that_syncs_would_starve_is_promoted_once(database, project_id):
+    work.request(database, project_id, "round")
+    work.mark_pushed(database, project_id, "round")
+    assert work.impatient(database) == []
+    later = time.time() + work.PATIENCE_SECONDS["round"] + 1
+    assert work.impatient(database, later) == [(project_id, "round")]
+    work.mark_promoted(database, project_id, "round")
+    assert work.impatient(database, later) == []
+    work.release(acquire(database, project_id))
+    assert work.impatient(database, later) == []

@@ -267,6 +267,7 @@ def upgrade() -> None:
         sa.Column("requested", sa.Integer(), nullable=False),
         sa.Column("done", sa.Integer(), nullable=False),
         sa.Column("enqueued_at", sa.Float(), nullable=True),
+        sa.Column("promoted", sa.Boolean(), nullable=False),
         sa.Column("owner", sa.String(length=40), nullable=True),
         sa.Column("lease_until", sa.Float(), nullable=True),
         sa.Column("fence", sa.Integer(), nullable=False),
