@@ -22,6 +22,8 @@ from backend.store.tables import Project, Work
 
 WorkKind = Literal["sync", "round", "embed", "clean"]
 KINDS: tuple[WorkKind, ...] = ("sync", "round", "embed", "clean")
+# The states of projects that are worked for; the others are left alone.
+DRIVEN = ("active", "paused")
 
 FIRST_RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 120.0
@@ -49,17 +51,20 @@ class Lease:
         """Make sure that the lease is still held, inside `session`'s transaction where given.
 
         Raises:
-            LeaseLostError: another worker holds it now.
+            LeaseLostError: another worker holds it now, or the project is no longer driven.
         """
         if session is None:
             with self.database.read() as own:
                 self.check(own)
             return
         row = session.execute(
-            sa.select(Work.owner, Work.fence).where(
-                Work.project_id == self.project_id, Work.kind == self.kind
-            )
+            sa.select(Work.owner, Work.fence, Project.state)
+            .join(Project, Project.id == Work.project_id)
+            .where(Work.project_id == self.project_id, Work.kind == self.kind)
         ).one_or_none()
+        if row is not None and row.state not in DRIVEN:
+            self.lost.set()
+            raise LeaseLostError(f"Project {self.project_id} is {row.state} and is left alone.")
         if row is None or row.owner != self.owner or row.fence != self.fence:
             self.lost.set()
             raise LeaseLostError(
@@ -124,7 +129,7 @@ def due(database: Database, now: float | None = None) -> list[tuple[int, WorkKin
             sa.select(Work.project_id, Work.kind)
             .join(Project, Project.id == Work.project_id)
             .where(
-                Project.state.in_(("active", "paused")),
+                Project.state.in_(DRIVEN),
                 Work.requested > Work.done,
                 sa.or_(Work.owner.is_(None), Work.lease_until < now),
                 sa.or_(
@@ -147,7 +152,10 @@ def impatient(database: Database, now: float | None = None) -> list[tuple[int, W
     ]
     with database.read() as session:
         rows = session.execute(
-            sa.select(Work.project_id, Work.kind).where(
+            sa.select(Work.project_id, Work.kind)
+            .join(Project, Project.id == Work.project_id)
+            .where(
+                Project.state.in_(DRIVEN),
                 Work.requested > Work.done,
                 Work.owner.is_(None),
                 Work.promoted.is_(False),
@@ -180,6 +188,9 @@ def mark_pushed(database: Database, project_id: int, kind: WorkKind) -> None:
         row = session.get(Work, (project_id, kind))
         if row is None:
             return
+        taken = row.owner is not None and row.lease_until is not None and row.lease_until >= now
+        if taken or row.requested <= row.done:
+            return  # a worker was faster than this record: nothing waits any more
         row.enqueued_at = now
         row.promoted = False
         if row.lease_until is not None and row.lease_until < now:
@@ -192,13 +203,17 @@ def acquire(
 ) -> Lease | None:
     """Take the lease, or None where somebody else holds it or there is nothing to do.
 
+    Nothing is to be done for a project that was disconnected or archived since it was asked for.
     `even_if_done` takes it although nothing is requested (a stage of other work needs it).
     """
     now = time.time()
     with database.write() as session:
+        project = session.get(Project, project_id)
+        if project is None or project.state not in DRIVEN:
+            return None
         row = session.get(Work, (project_id, kind))
         if row is None:
-            if not even_if_done or session.get(Project, project_id) is None:
+            if not even_if_done:
                 return None
             row = Work(project_id=project_id, kind=kind, requested=0, done=0, fence=0)
             session.add(row)
@@ -277,7 +292,7 @@ def borrow(
     """
     until = time.monotonic() + patience
     while (lease := acquire(database, project_id, kind, seconds, even_if_done=True)) is None:
-        if time.monotonic() >= until:
+        if time.monotonic() >= until or not _is_driven(database, project_id):
             raise LeaseLostError(f"The {kind} of project {project_id} is busy; trying again later.")
         sleep(0.2)
     try:
@@ -285,3 +300,9 @@ def borrow(
             yield lease
     finally:
         release(lease, fulfils=False)
+
+
+def _is_driven(database: Database, project_id: int) -> bool:
+    with database.read() as session:
+        state = session.scalar(sa.select(Project.state).where(Project.id == project_id))
+    return state in DRIVEN

@@ -130,3 +130,23 @@ def test_a_round_that_syncs_would_starve_is_promoted_once(database, project_id):
     assert work.impatient(database, later) == []
     work.release(acquire(database, project_id))
     assert work.impatient(database, later) == []
+
+
+def test_a_job_that_began_before_its_push_was_recorded_is_not_thought_to_wait(database, project_id):
+    work.request(database, project_id, "round")
+    lease = acquire(database, project_id)
+    work.mark_pushed(database, project_id, "round")
+    work.request(database, project_id, "round")
+    work.release(lease)
+    assert work.due(database) == [(project_id, "round")]
+
+
+def test_a_project_that_is_disconnected_meanwhile_is_left_alone(database, project_id):
+    work.request(database, project_id, "round")
+    lease = acquire(database, project_id)
+    with database.write() as session:
+        session.get_one(Project, project_id).state = "disconnected"
+    with pytest.raises(LeaseLostError, match="disconnected"):
+        lease.check()
+    work.release(lease)
+    assert acquire(database, project_id, even_if_done=True) is None
