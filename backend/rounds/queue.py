@@ -69,21 +69,28 @@ def current_queue(session: Session, project: Project) -> QueueState:
 
 def resolve_answered(session: Session, project: Project) -> int:
     """Mark queued picks whose task was annotated, skipped or deleted; how many."""
-    answered = sa.select(Annotation.task_id).where(
-        Annotation.project_id == project.id, Annotation.deleted_at.is_(None)
+    # Asked for each queued pick, of which there are few: the pool is never walked.
+    answered = sa.exists().where(
+        Annotation.project_id == project.id,
+        Annotation.task_id == Pick.task_id,
+        Annotation.deleted_at.is_(None),
     )
-    gone = sa.select(Task.task_id).where(
-        Task.project_id == project.id, Task.deleted_at.is_not(None)
+    gone = sa.exists().where(
+        Task.project_id == project.id, Task.task_id == Pick.task_id, Task.deleted_at.is_not(None)
     )
     now = time.time()
     queued = (Pick.project_id == project.id, Pick.state == "queued")
     resolved = session.execute(
         sa.update(Pick)
-        .where(*queued, Pick.task_id.in_(answered))
+        .where(*queued, answered)
         .values(state="resolved", resolved_at=now)
+        .execution_options(synchronize_session=False)
     )
     dropped = session.execute(
-        sa.update(Pick).where(*queued, Pick.task_id.in_(gone)).values(state="dropped")
+        sa.update(Pick)
+        .where(*queued, gone)
+        .values(state="dropped")
+        .execution_options(synchronize_session=False)
     )
     return cast("int", resolved.rowcount) + cast("int", dropped.rowcount)  # type: ignore[attr-defined]
 

@@ -98,19 +98,23 @@ def round_is_due(session: Session, project: Project, retrain_every: int) -> bool
 
 def clean_old_versions(context: ProjectContext) -> int:
     """Delete this installation's old predictions in Label Studio where many piled up; how many."""
-    project = context.project()
+    number = context.project().label_studio_id
     client: LabelStudio = context.client
     name = installation_name(context.database)
-    current = {project.queue_version, model_version(name, project.model_round)}
+    # Listed before it is asked what is in use: a version that a round imports meanwhile is either
+    # not in the list, or known to be staged or in force by then.
+    found = client.versions(number)
     with context.database.read() as session:
-        current |= queue.staged_versions(session, project.id)
+        project = session.get_one(Project, context.project_id)
+        used = {project.queue_version, model_version(name, project.model_round)}
+        used |= queue.staged_versions(session, project.id)
     old = [
         version
-        for version in client.versions(project.label_studio_id)
-        if version.startswith(f"asknext-{name}-") and version not in current
+        for version in found
+        if version.startswith(f"asknext-{name}-") and version not in used
     ]
     if len(old) < VERSIONS_KEPT:
         return 0
     for version in old:
-        client.delete_version(project.label_studio_id, version)
+        client.delete_version(number, version)
     return len(old)
