@@ -30,7 +30,6 @@ class Pending:
 
     task_id: int
     content_hash: bytes
-    value: str
 
 
 def embed(
@@ -60,7 +59,7 @@ def embed(
     items = (
         _read_images(context, wanted, failures, until=started + seconds)
         if context.encoder.kind == "image"
-        else ((item.content_hash, item.value) for item in wanted)
+        else ((item.content_hash, value) for item, value in _values(context, wanted))
     )
     outcome = embed_slice(context.encoder, context.cache, items, seconds, progress)
     failures.update(outcome.failed)
@@ -89,13 +88,11 @@ def missing(session: Session, context: ProjectContext) -> Missing:
     """The contents of the project that have no embedding and are not known to be unreadable."""
     project_id = context.project_id
     rows = session.execute(
-        sa.select(Task.task_id, Task.content_hash, Task.value)
-        .where(
+        sa.select(Task.task_id, Task.content_hash).where(
             Task.project_id == project_id,
             Task.deleted_at.is_(None),
             Task.content_hash.is_not(None),
         )
-        .order_by(Task.content_hash)
     ).all()
     if not rows:
         return Missing([], [], [])
@@ -115,10 +112,13 @@ def missing(session: Session, context: ProjectContext) -> Missing:
             )
         )
     )
+    unknown = [
+        row
+        for row, known in zip(rows, have, strict=True)
+        if not known and row.content_hash not in waiting
+    ]
     parts: dict[str, dict[bytes, Pending]] = {"annotated": {}, "queued": {}, "others": {}}
-    for row, known in zip(rows, have, strict=True):
-        if known or row.content_hash in waiting:
-            continue
+    for row in sorted(unknown, key=lambda row: (row.content_hash, row.task_id)):
         part = (
             "annotated"
             if row.task_id in annotated
@@ -126,9 +126,7 @@ def missing(session: Session, context: ProjectContext) -> Missing:
             if row.task_id in queued
             else "others"
         )
-        parts[part].setdefault(
-            row.content_hash, Pending(row.task_id, row.content_hash, row.value or "")
-        )
+        parts[part].setdefault(row.content_hash, Pending(row.task_id, row.content_hash))
     annotated_parts, queued_parts, others = parts["annotated"], parts["queued"], parts["others"]
     return Missing(
         list(annotated_parts.values()),
@@ -137,19 +135,43 @@ def missing(session: Session, context: ProjectContext) -> Missing:
     )
 
 
+def _values(context: ProjectContext, wanted: Sequence[Pending]) -> Iterator[tuple[Pending, str]]:
+    """The contents' values, read as they are used: a whole pool of texts would fill the memory.
+
+    A task that was changed meanwhile is left out: its new value belongs to another hash.
+    """
+    for start in range(0, len(wanted), ROWS_A_STATEMENT):
+        some = wanted[start : start + ROWS_A_STATEMENT]
+        with context.database.read() as session:
+            found = {
+                (row.task_id, row.content_hash): row.value
+                for row in session.execute(
+                    sa.select(Task.task_id, Task.content_hash, Task.value).where(
+                        Task.project_id == context.project_id,
+                        Task.task_id.in_([item.task_id for item in some]),
+                    )
+                )
+            }
+        for item in some:
+            value = found.get((item.task_id, item.content_hash))
+            if value is not None:
+                yield item, value
+
+
 def _read_images(
     context: ProjectContext, wanted: Sequence[Pending], failures: dict[bytes, str], until: float
 ) -> Iterator[tuple[bytes, bytes]]:
     """The images' bytes, downloaded ahead of the encoder; what cannot be read is noted."""
     ahead: list[tuple[Pending, Future[bytes]]] = []
-    waiting = iter(wanted)
+    waiting = _values(context, wanted)
     with ThreadPoolExecutor(DOWNLOADS_AT_ONCE, thread_name_prefix="media") as pool:
         while True:
             while len(ahead) < DOWNLOADS_AHEAD and time.monotonic() < until:
-                item = next(waiting, None)
-                if item is None:
+                upcoming = next(waiting, None)
+                if upcoming is None:
                     break
-                ahead.append((item, pool.submit(context.client.media, item.value, item.task_id)))
+                item, value = upcoming
+                ahead.append((item, pool.submit(context.client.media, value, item.task_id)))
             if not ahead:
                 return
             item, download = ahead.pop(0)
