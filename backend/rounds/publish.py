@@ -87,6 +87,7 @@ class Publisher:
 
     def top_up(self, size: int, round_number: int) -> int:
         """Append positions to the version in force until `size` are unanswered; how many."""
+        self._finish_or_forget(keep_top_up=True)
         with self.database.read() as session:
             project = session.get_one(Project, self.lease.project_id)
             version = project.queue_version
@@ -133,15 +134,17 @@ class Publisher:
             queue.put_in_force(self.database, session, project, version)
         return len(entries)
 
-    def _finish_or_forget(self) -> None:
+    def _finish_or_forget(self, *, keep_top_up: bool = False) -> None:
         """Record a switch that a crash left unrecorded, and forget attempts that never came so far.
 
-        Whether a staged version came into force is for Label Studio to say.
+        Whether a staged version came into force is for Label Studio to say. `keep_top_up` leaves
+        what is staged for the version in force: an unfinished top-up.
         """
         with self.database.read() as session:
-            staged = queue.staged_versions(session, self.lease.project_id)
-            _, label_studio_id = self._project(session)
-        if not staged:
+            project = session.get_one(Project, self.lease.project_id)
+            staged = queue.staged_versions(session, project.id)
+            label_studio_id = project.label_studio_id
+        if not staged - ({project.queue_version} if keep_top_up else set()):
             return
         in_force = self.client.project(label_studio_id).get("model_version")
         with self.database.write() as session:
@@ -150,7 +153,9 @@ class Publisher:
             if in_force in staged and in_force != project.queue_version:
                 queue.put_in_force(self.database, session, project, str(in_force))
                 queue.resolve_answered(session, project)
-            queue.drop_staged(session, project.id)
+            for version in staged:
+                if not (keep_top_up and version == project.queue_version):
+                    queue.drop_staged(session, project.id, version)
 
     def _stage_new(
         self, round_number: int, guard: Callable[[Session], None]

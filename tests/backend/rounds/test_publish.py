@@ -277,3 +277,20 @@ def test_a_top_up_leaves_out_a_task_deleted_meanwhile(project, publisher, label_
     assert label_studio.queue()[8:] == window
     assert set(window) <= set(label_studio.tasks)
     assert len(window) == 10
+
+
+def test_a_top_up_after_a_switch_whose_answer_was_lost_fills_the_queue_that_is_served(
+    project, publisher, label_studio
+):
+    publisher().publish(1, admit)
+    label_studio.cut_after("PATCH", PROJECT)
+    with pytest.raises(LabelStudioUnreachableError):
+        publisher().publish(1, admit)
+    switched = label_studio.project["model_version"]
+    for task_id in label_studio.queue()[:6]:
+        label_studio.annotate(task_id, topic_of(task_id))
+        project.annotate(task_id, topic_of(task_id))
+    assert publisher().top_up(10, 1) == 6
+    assert project.row().queue_version == switched
+    assert label_studio.queue()[6:] == [p.task_id for p in positions(project)]
+    assert staged(project) == set()
