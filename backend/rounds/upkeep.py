@@ -14,7 +14,7 @@ from backend.rounds.rank import Ranker
 from backend.rounds.sync import Sync, schema_of
 from backend.store import work
 from backend.store.projects import installation_name, model_version
-from backend.store.tables import Project, Round
+from backend.store.tables import Pick, Project, Round
 from backend.store.work import Lease
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ VERSIONS_KEPT = 20
 
 def sync_and_fill(context: ProjectContext, lease: Lease) -> None:
     """Sync, publish or top up the window where it is due, and request rounds and embedding."""
-    report = Sync(
+    Sync(
         context.database,
         context.client,
         lease,
@@ -37,15 +37,33 @@ def sync_and_fill(context: ProjectContext, lease: Lease) -> None:
     project = context.project()
     if schema_of(project) is None or not project.total:
         return
-    if project.queue_version is None or report.holdout_drawn:
+    with context.database.read() as session:
+        anew = needs_new_window(session, project)
+        unanswered = len(queue.current_queue(session, project).positions)
+    if anew:
         fill_window(context, lease, anew=True)
     else:
-        with context.database.read() as session:
-            unanswered = len(queue.current_queue(session, project).positions)
         window = context.config.window
         if unanswered < max(LOW_SHARE * window, min(LEAST_UNANSWERED, window)):
             fill_window(context, lease, anew=False)
     request_due(context)
+
+
+def needs_new_window(session: Session, project: Project) -> bool:
+    """Whether there is no window, one from before the hold-outs' draw, or a switch cut short.
+
+    Read from the state and not remembered by a job: a job that was killed leaves it true.
+    """
+    version = project.queue_version
+    if version is None or queue.staged_versions(session, project.id) - {version}:
+        return True
+    published = session.scalar(
+        sa.select(sa.func.min(Pick.created_at)).where(
+            Pick.project_id == project.id, Pick.version == version
+        )
+    )
+    drawn = project.holdout_drawn_at
+    return drawn is not None and published is not None and published < drawn
 
 
 def fill_window(context: ProjectContext, lease: Lease, *, anew: bool) -> None:
