@@ -1,5 +1,6 @@
 """What a labelling config asks: the Choices to learn, what it is about, and its classes."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +14,14 @@ KIND_OF_OBJECT: dict[str, Literal["text", "image"]] = {
     "paragraphs": "text",
     "image": "image",
 }
+
+# Attributes of Choices whose annotations do not say one thing about the whole task.
+UNREADABLE = {
+    "perRegion": "it is answered once for each region, not once for the task",
+    "perItem": "it is answered once for each item, not once for the task",
+    "allowNested": "its answers are paths of choices, not single choices",
+}
+_FIELD = re.compile(r"\$[^$\s]+")
 
 
 @dataclass(frozen=True)
@@ -75,15 +84,45 @@ def parse_label_config(label_config: str, control: str | None = None) -> LabelSc
             f'The Choices tag {name!r} allows several choices; set choice="single" to let AskNext '
             "learn it."
         )
-    target: Any = interface.get_object((tag.to_name or [""])[0])  # type: ignore[no-untyped-call]
+    for attribute, what in UNREADABLE.items():
+        if attributes.get(attribute.lower(), "false").lower() == "true":
+            raise UnsupportedLabelConfigError(
+                f"The Choices tag {name!r} has {attribute}: {what}. Remove the attribute, or name "
+                "another Choices tag in the configuration's control."
+            )
+    if "{{" in name:
+        raise UnsupportedLabelConfigError(
+            f"The Choices tag {name!r} stands in a Repeater; AskNext learns one answer a task. "
+            "Take it out of the Repeater, or name another Choices tag in the configuration's "
+            "control."
+        )
+    if str(attributes.get("value", "")).startswith("$"):
+        raise UnsupportedLabelConfigError(
+            f"The Choices tag {name!r} takes its choices from each task "
+            f"({attributes['value']}); AskNext needs them listed as Choice tags."
+        )
+    try:
+        target: Any = interface.get_object((tag.to_name or [""])[0])  # type: ignore[no-untyped-call]
+    except Exception as error:  # the SDK has no kind of its own for it
+        raise UnsupportedLabelConfigError(
+            f"The Choices tag {name!r} is about nothing that the labelling config has; correct "
+            "its toName."
+        ) from error
     kind = KIND_OF_OBJECT.get(target.tag.lower())
     if kind is None:
         raise UnsupportedLabelConfigError(
             f"The Choices tag {name!r} is about a {target.tag} tag; AskNext learns from Text, "
             "HyperText, Paragraphs and Image."
         )
+    about = {key.lower(): value for key, value in (target.attr or {}).items()}
+    if about.get("valuelist") or about.get("valuetype", "text").lower() == "url":
+        raise UnsupportedLabelConfigError(
+            f"The {target.tag} tag {target.name!r} shows several items or the page behind an "
+            "address, which AskNext cannot read; give it one item of the task's own as "
+            'value="$field".'
+        )
     value = target.value or ""
-    if not value.startswith("$"):
+    if not _FIELD.fullmatch(value):
         raise UnsupportedLabelConfigError(
             f"The {target.tag} tag {target.name!r} has no value of the form $field."
         )

@@ -77,6 +77,29 @@ REFUSED = {
     "one class": (config('<Choice value="a"/>'), None, "two or more"),
     "no class": (config(""), None, "two or more"),
     "a sound": (config(about='<Audio name="content" value="$a"/>'), None, "Text, HyperText"),
+    "answers a region": (config(attributes='perRegion="true"'), None, "perRegion.*each region"),
+    "answers an item": (config(attributes='perItem="true"'), None, "perItem.*each item"),
+    "nested answers": (config(attributes='allowNested="true"'), None, "allowNested.*paths"),
+    "choices of the task's": (config("", attributes='value="$options"'), None, "listed as Choice"),
+    "several images": (
+        config(about='<Image name="content" valueList="$pages"/>'),
+        None,
+        r"several items.*\$field",
+    ),
+    "the page behind an address": (
+        config(about='<Text name="content" value="$page" valueType="url"/>'),
+        None,
+        r"behind an address.*\$field",
+    ),
+    "repeated": (
+        '<View><Repeater on="$pages" indexFlag="{{i}}"><Image name="p_{{i}}" value="$pages[{{i}}]"/>'
+        '<Choices name="c_{{i}}" toName="p_{{i}}"><Choice value="a"/><Choice value="b"/></Choices>'
+        "</Repeater></View>",
+        None,
+        "out of the Repeater",
+    ),
+    "two fields": (config(about='<Text name="content" value="$a $b"/>'), None, r"\$field"),
+    "about nothing": (config(about='<Text name="other" value="$a"/>'), None, "correct its toName"),
     "a fixed text": (config(about='<Text name="content" value="Hello"/>'), None, r"\$field"),
 }
 
