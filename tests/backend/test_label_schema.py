@@ -92,7 +92,7 @@ REFUSED = {
         r"behind an address.*\$field",
     ),
     "repeated": (
-        '<View><Repeater on="$pages" indexFlag="{{i}}"><Image name="p_{{i}}" value="$pages[{{i}}]"/>'
+        '<View><Repeater on="$p" indexFlag="{{i}}"><Image name="p_{{i}}" value="$p[{{i}}]"/>'
         '<Choices name="c_{{i}}" toName="p_{{i}}"><Choice value="a"/><Choice value="b"/></Choices>'
         "</Repeater></View>",
         None,
