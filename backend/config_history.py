@@ -97,19 +97,28 @@ def put_in_force(
     work.request_in(session, project.id, "sync")
 
 
-def note_written_back(session: Session, project_id: int, document: dict[str, Any]) -> None:
-    """Remember what AskNext itself wrote into Label Studio's extra params, to know its echo."""
-    session.add(
-        ConfigChange(
-            project_id=project_id,
-            source="label-studio",
-            digest=digest_of(document),
-            document=document,
-            accepted=True,
-            message=WRITTEN_BACK,
-            at=time.time(),
-        )
+def note_written_back(session: Session, project_id: int, document: dict[str, Any]) -> int:
+    """Remember what AskNext itself writes into Label Studio's extra params, to know its echo.
+
+    The note's id, by which `forget_written_back` takes it back where the writing failed.
+    """
+    note = ConfigChange(
+        project_id=project_id,
+        source="label-studio",
+        digest=digest_of(document),
+        document=document,
+        accepted=True,
+        message=WRITTEN_BACK,
+        at=time.time(),
     )
+    session.add(note)
+    session.flush()
+    return note.id
+
+
+def forget_written_back(session: Session, note: int) -> None:
+    """Take a note back: Label Studio still says what it said before."""
+    session.execute(sa.delete(ConfigChange).where(ConfigChange.id == note))
 
 
 def history(session: Session, project_id: int) -> list[ConfigChange]:

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from backend.config import parse_config
-from backend.config_history import note_written_back, put_in_force
+from backend.config_history import forget_written_back, note_written_back, put_in_force
 from backend.errors import AskNextError, LabelStudioError, LabelStudioRefusedError
 from backend.label_schema import parse_label_config
 from backend.labelstudio import LabelStudio
@@ -181,14 +181,20 @@ def write_back(
         return
     document = explicit_config(project.config)
     with database.write() as session:
-        note_written_back(session, project.id, document)
-    client.update_backend(
-        backend["id"],
-        url=backend["url"],
-        project=project.label_studio_id,
-        extra_params=document,
-        **_basic_auth(settings.credentials()),
-    )
+        note = note_written_back(session, project.id, document)
+    try:
+        client.update_backend(
+            backend["id"],
+            url=backend["url"],
+            project=project.label_studio_id,
+            extra_params=document,
+            **_basic_auth(settings.credentials()),
+        )
+    except LabelStudioError:
+        # What Label Studio goes on saying is then no change of somebody's.
+        with database.write() as session:
+            forget_written_back(session, note)
+        raise
 
 
 def explicit_config(config: dict[str, Any]) -> dict[str, Any]:

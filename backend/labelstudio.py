@@ -106,7 +106,9 @@ class LabelStudio:
         if isinstance(body, dict) and body.get("validation_errors"):
             detail = f"{detail}: {json.dumps(body['validation_errors'])[:500]}"
         message = f"Label Studio answered {response.status_code} to {method} {path}: {detail}"
-        if response.status_code == 404 and path.startswith("/api/projects/"):
+        # Label Studio's own 404 names its status; a proxy's, while it restarts, archives nothing.
+        own = isinstance(body, dict) and body.get("status_code") == 404
+        if response.status_code == 404 and own and path.startswith("/api/projects/"):
             raise ProjectGoneError(404, message, body)
         raise LabelStudioRefusedError(response.status_code, message[:1000], body)
 

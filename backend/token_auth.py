@@ -45,7 +45,7 @@ class TokenAuth(httpx.Auth):
     def _refresh(self) -> Generator[httpx.Request, httpx.Response, None]:
         response = yield httpx.Request("POST", self._refresh_url, json={"refresh": self._token})
         if response.status_code != 200:
-            if response.status_code in UNAVAILABLE:
+            if response.status_code >= 500:  # its own trouble says nothing about the token
                 raise LabelStudioUnreachableError("Label Studio is not available right now.")
             raise LabelStudioRefusedError(
                 response.status_code,

@@ -7,7 +7,13 @@ import pytest
 import sqlalchemy as sa
 
 from backend import config_history
-from backend.config_history import LATE_ECHO_SECONDS, history, note_written_back, submit
+from backend.config_history import (
+    LATE_ECHO_SECONDS,
+    forget_written_back,
+    history,
+    note_written_back,
+    submit,
+)
 from backend.store.tables import ConfigChange, Work
 
 
@@ -129,6 +135,20 @@ def test_what_asknext_wrote_back_is_no_change_when_it_returns(say, text_project)
     # Label Studio sends the old document once more, then the one written back.
     assert say("label-studio", ONE).repeated
     assert say("label-studio", TWO).repeated
+    assert text_project.row().config["seed"] == 2
+
+
+def test_what_could_not_be_written_back_does_not_turn_the_old_document_into_a_change(
+    say, text_project
+):
+    say("label-studio", ONE)
+    say("api", TWO)
+    with text_project.database.write() as session:
+        note = note_written_back(session, text_project.id, TWO)
+    with text_project.database.write() as session:
+        forget_written_back(session, note)
+    # Label Studio was away and says the old document for ever.
+    assert say("label-studio", ONE).repeated
     assert text_project.row().config["seed"] == 2
 
 

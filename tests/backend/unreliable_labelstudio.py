@@ -190,7 +190,7 @@ class UnreliableLabelStudio:
         if self._valid is None or token != f"Bearer {self._valid}":
             return 401, {"detail": "Given token not valid for any token type"}
         if self.gone and path.startswith("/api/projects/7"):
-            return 404, {"detail": "No Project matches the given query."}
+            return 404, {"status_code": 404, "detail": "No Project matches the given query."}
         if path == "/api/projects/7/":
             return self._patch(body) if method == "PATCH" else (200, self.project)
         if path == "/api/projects/7/import/predictions":
