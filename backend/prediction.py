@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,9 @@ from backend.store.projects import installation_name, model_version
 from backend.store.tables import ControlDraw, Label, Project
 
 logger = logging.getLogger(__name__)
+
+# Of these one embeds; the others are answered from the cache, or wait.
+REQUESTS_AT_ONCE = 4
 
 Prediction = dict[str, Any]
 Task = tuple[int | None, dict[str, Any]]
@@ -49,6 +53,9 @@ class Predictor:
         self._lock = threading.Lock()
         # One request embeds at a time: two at once would only slow each other down.
         self._encoding = threading.Lock()
+        # Predictions have threads of their own: while some embed for seconds and others wait for
+        # them, `/setup` and `/webhook` must be answered.
+        self.threads = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="predict")
 
     def predict(
         self, project: Project, tasks: Sequence[Task], label_config: str | None

@@ -19,7 +19,7 @@ from backend.protocol import (
 )
 from backend.routes.state import State, state_of
 from backend.store import work
-from backend.store.projects import find, installation_name, model_version
+from backend.store.projects import all_projects, find, installation_name, model_version
 from backend.store.tables import Project
 
 router = APIRouter()
@@ -98,7 +98,8 @@ async def predict(request: Request) -> dict[str, Any]:
     """One prediction a task."""
     state = state_of(request)
     body = await request.body()
-    return await asyncio.to_thread(_predict, state, body)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(state.predictor.threads, _predict, state, body)
 
 
 def _predict(state: State, body: bytes) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def _nudge(state: State, wanted: Any) -> None:
 
 @router.get("/versions")
 async def versions(request: Request) -> dict[str, Any]:
-    """The model versions of a project, the live one last."""
+    """The live model's version; Label Studio asks without saying for which project."""
     state = state_of(request)
     body = await request.body()
     document = decode(body) if body else dict(request.query_params)
@@ -152,8 +153,13 @@ async def versions(request: Request) -> dict[str, Any]:
 
     def read() -> list[str]:
         with state.database.read() as session:
-            found = find(session, number) if number is not None else None
-        return [_version(state, found.model_round if found else 0)]
+            if number is not None:
+                found = find(session, number)
+                rounds = {found.model_round if found else 0}
+            else:
+                driven = [p for p in all_projects(session) if p.state in work.DRIVEN]
+                rounds = {project.model_round for project in driven} or {0}
+        return [_version(state, live) for live in sorted(rounds)]
 
     return {"versions": await asyncio.to_thread(read)}
 

@@ -1,6 +1,7 @@
 """The endpoints that Label Studio calls on an ML backend, as it calls them."""
 
 import json
+import threading
 from urllib.parse import unquote
 
 import pytest
@@ -73,6 +74,11 @@ def test_versions_names_the_live_model(client, database):
     }
     in_the_body = client.request("GET", "/versions", json={"project": "7.123"})
     assert in_the_body.json() == {"versions": [version(database, 1)]}
+
+
+@pytest.mark.usefixtures("trained")
+def test_versions_without_a_project_as_label_studio_asks_names_the_live_models(client, database):
+    assert client.get("/versions").json() == {"versions": [version(database, 1)]}
 
 
 @pytest.mark.parametrize("project", [None, "99", "x", "²", "9" * 30])
@@ -326,6 +332,27 @@ def test_what_cannot_be_embedded_in_time_is_left_for_the_next_request(trained, d
     results = predict(client, [31], ["Never seen.", "Nor this."]).json()["results"]
     assert [r["model_version"] for r in results] == [version(database, n) for n in (1, 0, 0)]
     assert [(r["result"], r["score"]) for r in results[1:]] == [([], None)] * 2
+
+
+def test_setup_is_answered_while_many_predictions_wait_for_the_encoder(trained, database):
+    app = create_app(trained.settings, database)
+    with TestClient(app) as client:
+        client.auth = (USER, PASSWORD)
+        encoder_in_use = app.state.asknext.predictor._encoding
+        encoder_in_use.acquire()
+        waiting = [
+            threading.Thread(target=predict, args=(client,), kwargs={"texts": [f"New text {n}."]})
+            for n in range(12)
+        ]
+        for thread in waiting:
+            thread.start()
+        try:
+            assert set_up(client).status_code == 200
+            assert all(thread.is_alive() for thread in waiting)
+        finally:
+            encoder_in_use.release()
+            for thread in waiting:
+                thread.join()
 
 
 def test_a_damaged_model_is_no_model(client, trained):
