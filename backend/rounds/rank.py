@@ -72,7 +72,7 @@ class Ranker:
         chosen: list[Choice] = []
         if len(ids):
             pool = self._pool([h for h, k in zip(candidates.hashes, known, strict=True) if k])
-            selection = self._specification.select_with_branches(pool, min(count, len(ids)), rng)
+            selection = self._select(pool, min(count, len(ids)), rng)
             chosen = [
                 Choice(int(ids[index]), branch, None if np.isnan(score) else float(score))
                 for index, branch, score in zip(
@@ -85,6 +85,23 @@ class Ranker:
             rest = rng.permutation(candidates.task_ids[~known])[: count - len(chosen)]
             chosen += [Choice(int(task), "random (not embedded yet)", None) for task in rest]
         return chosen
+
+    def _select(
+        self, pool: strategies.Pool, count: int, rng: np.random.Generator
+    ) -> strategies.Selection:
+        """The strategy's selection; a random one where the strategy fails on this pool.
+
+        An error here would stop the top-ups too, and Label Studio would serve tasks of its own.
+        """
+        try:
+            return self._specification.select_with_branches(pool, count, rng)
+        except Exception as error:
+            logger.exception("The strategy failed; its picks are random.")
+            self.note = (
+                f"The strategy failed ({type(error).__name__}: {error}); what it would choose is "
+                "random. Configure another one."
+            )
+            return strategies.parse("random").select_with_branches(pool, count, rng)
 
     def labels_of(self, task_ids: Sequence[int]) -> dict[int, str]:
         """The model's label for tasks that are embedded; none without a model."""

@@ -1,6 +1,7 @@
 """Ranking: from the state, the embeddings and the model to the strategy's choices."""
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -169,3 +170,16 @@ def test_no_label_is_shown_without_a_model_or_without_an_embedding(growing):
     assert ranker(growing).labels_of([100]) == {}
     growing.update(model_round=0)
     assert ranker(growing).labels_of([40]) == {}
+
+
+def test_a_strategy_that_fails_leaves_no_queue_empty_and_is_told_of(trained, monkeypatch):
+    failing = ranker(trained)
+
+    def fail(*_):
+        raise ValueError("k_center: row 3 is zero")
+
+    monkeypatch.setattr(failing, "_specification", SimpleNamespace(select_with_branches=fail))
+    choices = failing.choose(10, frozenset())
+    assert len({choice.task_id for choice in choices}) == 10
+    assert {choice.branch for choice in choices} == {"random"}
+    assert "row 3 is zero" in failing.note
