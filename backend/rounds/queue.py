@@ -119,7 +119,11 @@ def holdout_roles(session: Session, project: Project) -> dict[int, Family]:
 
 
 def stock(session: Session, project: Project) -> Stock:
-    """What the next window can be filled from."""
+    """What the next window can be filled from.
+
+    Hold-outs come from the lower end of u and the control from the upper one: so what was drawn at
+    random before the hold-outs were is not the very tasks that they then take.
+    """
     answered = answered_tasks(session, project.id)
     roles = holdout_roles(session, project)
     unreadable = failed_tasks(session, project.id)
@@ -137,7 +141,7 @@ def stock(session: Session, project: Project) -> Stock:
             holdouts.append((task_id, role))
         elif task_id not in unreadable:
             control.append(task_id)
-    return Stock(interleaved(holdouts), control)
+    return Stock(interleaved(holdouts), control[::-1])
 
 
 def interleaved(holdouts: list[tuple[int, Family]]) -> list[tuple[int, Family]]:

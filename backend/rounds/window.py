@@ -46,7 +46,7 @@ class Stock:
     """What a window can be filled from, at one moment.
 
     `holdouts` are (task, role) not queued and not answered, in order of u; `control` the tasks that
-    are neither hold-outs nor answered nor queued as random, in order of u.
+    are neither hold-outs nor answered nor queued as random, in falling order of u.
     """
 
     holdouts: Sequence[tuple[int, Family]]

@@ -180,8 +180,10 @@ def by_u(project, task_ids):
     return sorted(task_ids, key=lambda task_id: permanent_random_number(secret, str(task_id)))
 
 
-def test_the_control_stock_is_every_open_task_in_order_of_its_random_number(text_project):
-    assert list(stock(text_project).control) == by_u(text_project, range(1, 61))
+def test_the_control_stock_is_every_open_task_from_the_end_that_the_holdouts_are_not_drawn_from(
+    text_project,
+):
+    assert list(stock(text_project).control) == by_u(text_project, range(1, 61))[::-1]
 
 
 def test_answered_held_out_unreadable_and_deleted_tasks_are_not_in_the_control_stock(text_project):
@@ -199,7 +201,7 @@ def test_answered_held_out_unreadable_and_deleted_tasks_are_not_in_the_control_s
                 retry_at=time.time() + 60,
             )
         )
-    assert list(stock(text_project).control) == by_u(text_project, range(7, 61))
+    assert list(stock(text_project).control) == by_u(text_project, range(7, 61))[::-1]
 
 
 def test_holdouts_leave_the_stock_when_they_are_answered(text_project):
