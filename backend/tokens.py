@@ -32,6 +32,11 @@ def load_token(settings: Settings, url: str) -> str:
     return token
 
 
+def kept_tokens(settings: Settings) -> list[str]:
+    """Every token in the data folder."""
+    return list(_read(_path(settings)).values())
+
+
 def _path(settings: Settings) -> Path:
     return settings.data_dir / "label-studio-tokens.json"
 

@@ -5,7 +5,7 @@ import os
 import sys
 
 from backend.settings import Settings
-from backend.tokens import ENVIRONMENT_VARIABLE
+from backend.tokens import ENVIRONMENT_VARIABLE, kept_tokens
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -44,6 +44,7 @@ def _secrets(settings: Settings) -> list[str]:
         credentials.password,
         authorization_header(credentials).removeprefix("Basic "),
         os.environ.get(ENVIRONMENT_VARIABLE, ""),
+        *kept_tokens(settings),
         settings.redis_url.get_secret_value() if settings.redis_url else "",
         settings.database_url.get_secret_value() if settings.database_url else "",
     ]

@@ -69,7 +69,8 @@ def up(
 ) -> None:
     """Run everything: the queue engine (unless REDIS_URL is set), the HTTP server, the workers."""
     settings = load_settings(data_dir, host, port, public_url, serves=True)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    # It will hold the tasks' texts and the labels.
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _only_one(settings):
         _prepare(settings)
         _run(settings, workers)
@@ -143,7 +144,7 @@ def migrate(data_dir: DataDir = None) -> None:
 
     from backend.store.database import Database
 
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = Database(settings.database)
     try:
         with console.status("Bringing the state to this version's schema"):
