@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from backend.config import QueueConfig, digest_of, parse_config
 from backend.errors import ConfigurationError, UnsupportedLabelConfigError
 from backend.label_schema import parse_label_config
-from backend.rounds.sync import apply_label_config
+from backend.rounds.schema import apply_label_config
 from backend.store import work
 from backend.store.database import Database
 from backend.store.tables import ConfigChange, Project

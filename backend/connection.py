@@ -17,7 +17,8 @@ from backend.config_history import forget_written_back, note_written_back, put_i
 from backend.errors import AskNextError, LabelStudioError, LabelStudioRefusedError
 from backend.label_schema import parse_label_config
 from backend.labelstudio import LabelStudio
-from backend.rounds.sync import SAMPLING, apply_label_config
+from backend.rounds.schema import apply_label_config
+from backend.rounds.sync import SAMPLING
 from backend.settings import Credentials, Settings
 from backend.store import work
 from backend.store.database import Database

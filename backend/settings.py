@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     lease_seconds: float = 20.0
     stable_total_seconds: float = 30.0
     predict_seconds: float = 20.0
-    embed_slice_seconds: float = 30.0
+    embed_slice_seconds: float = 20.0
 
     @classmethod
     def load(cls, **overrides: object) -> Self:

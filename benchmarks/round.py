@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from demo.datasets import news
 from rich.console import Console
 from rich.table import Table
 
+from demo.datasets import news
 from demo.labelstudio_server import Account, LabelStudioServer
 from demo.labelstudio_session import LabelStudioSession, choice_result
 from demo.processes import ServerProcess, free_port

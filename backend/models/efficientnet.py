@@ -41,7 +41,7 @@ class EfficientNetEncoder:
     name = "efficientnet-lite0"
     kind: Kind = "image"
     dimension = 1_280
-    chunk_size = 128
+    chunk_size = 64
     fingerprint = fingerprint(
         "efficientnet-lite0",
         (_WEIGHTS,),

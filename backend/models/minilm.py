@@ -47,7 +47,7 @@ class MiniLMEncoder:
     name = "minilm"
     kind: Kind = "text"
     dimension = _WIDTH
-    chunk_size = 256
+    chunk_size = 64
     fingerprint = fingerprint(
         "minilm",
         (_WEIGHTS, _TOKENIZER),

@@ -12,7 +12,7 @@ from backend.labelstudio import LabelStudio
 from backend.models.artefact import DamagedModelError, Model, load_model
 from backend.models.embedding_cache import EmbeddingCache
 from backend.models.encoder import Encoder, load_encoder
-from backend.rounds.sync import schema_of
+from backend.rounds.schema import schema_of
 from backend.settings import Settings
 from backend.store.database import Database
 from backend.store.tables import Project

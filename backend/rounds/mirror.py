@@ -126,6 +126,18 @@ def delete_tasks(session: Session, project_id: int, task_ids: Collection[int]) -
             )
 
 
+def count_live_tasks(session: Session, project_id: int) -> int:
+    """How many tasks exist as far as is known."""
+    return int(
+        session.scalar(
+            sa.select(sa.func.count())
+            .select_from(Task)
+            .where(Task.project_id == project_id, Task.deleted_at.is_(None))
+        )
+        or 0
+    )
+
+
 def live_task_ids(session: Session, project_id: int) -> set[int]:
     """Ids of the tasks that exist as far as is known."""
     return set(

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 STAGES = ("sync", "embed", "train", "evaluate", "rank", "publish")
 # Annotated tasks that the embedding worker has not reached are embedded inside the round, for at
 # most about this long: a label without an embedding waits for the next round, not the queue.
-EMBED_SECONDS = 15.0
+EMBED_SECONDS = 8.0
 # How long a round waits for a sync or top-up that runs beside it.
 SYNC_PATIENCE_SECONDS = 300.0
 

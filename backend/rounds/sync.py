@@ -11,21 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy.orm import Session
-
-from backend.errors import LabelStudioRefusedError, UnsupportedLabelConfigError
-from backend.evaluation.holdout import (
-    draw_holdout,
-    holdout_sizes,
-    permanent_random_number,
-)
-from backend.label_schema import LabelSchema, parse_label_config
+from backend.errors import LabelStudioRefusedError
 from backend.labelstudio import LabelStudio, updated_after
 from backend.rounds import mirror, queue
+from backend.rounds.holdout import draw_splits
 from backend.rounds.labels import derive_labels
+from backend.rounds.schema import apply_label_config
 from backend.store.database import Database
 from backend.store.projects import record_event, set_values
-from backend.store.tables import Project, SplitMember
+from backend.store.tables import Project
 from backend.store.work import Lease
 
 logger = logging.getLogger(__name__)
@@ -34,6 +28,8 @@ SAMPLING = "Uncertainty sampling"
 # Changes are looked for from this long before the newest one seen: transactions of Label Studio
 # that began earlier may end later.
 CURSOR_MARGIN = timedelta(seconds=10)
+# Up to so many changed tasks are read whole, in one request.
+FEW_CHANGES = 100
 # A task holds annotations where one of these is not zero; skips count in the second alone.
 COUNTERS = ("total_annotations", "cancelled_annotations")
 
@@ -80,7 +76,7 @@ class Sync:
         first = project.first_synced_at is None
         seen = self._read_first(project) if first else 0
         changed, changes = self._read_changes(self._project())
-        self._read_deletions(self._project())
+        self._read_deletions(self._project(), int(remote["task_number"]))
         drawn = self._draw_holdout_when_stable()
         with self._database.write() as session:
             self._lease.check(session)
@@ -158,6 +154,10 @@ class Sync:
 
     def _read_changes(self, project: Project) -> tuple[int, int]:
         """Tasks and annotations changed since the cursor; then move the cursor."""
+        if project.cursor is not None:
+            few = self._read_few_changes(project, project.cursor)
+            if few is not None:
+                return few
         client, number = self._client, project.label_studio_id
         # Asked for before anything is read: what changes while we read is found the next time.
         newest = client.latest_update(number)
@@ -194,6 +194,29 @@ class Sync:
             set_values(session, project.id, cursor=_earlier(newest))
         return seen, changes
 
+    def _read_few_changes(self, project: Project, cursor: str) -> tuple[int, int] | None:
+        """The usual case, in one request: few tasks changed. None where there are more.
+
+        One page is one look at the server, so that its newest task can move the cursor.
+        """
+        page, total = self._client.tasks(
+            project.label_studio_id,
+            fields="all",
+            filters=[updated_after(cursor)],
+            page_size=FEW_CHANGES,
+        )
+        if total > len(page):
+            return None
+        newest = max((str(task["updated_at"]) for task in page), default=None)
+        with self._database.write() as session:
+            self._lease.check(session)
+            mirror.write_tasks(self._database, session, project, page)
+            touched = mirror.write_annotations(self._database, session, project.id, page)
+            changes = derive_labels(self._database, session, project, touched)
+            if newest is not None:
+                set_values(session, project.id, cursor=max(cursor, _earlier(newest)))
+        return len(page), changes
+
     def _read_annotations(self, project: Project, filters: list[dict[str, Any]]) -> int:
         changes = 0
         done = 0
@@ -206,12 +229,18 @@ class Sync:
             self._report(stage="sync", what="annotations", done=done)
         return changes
 
-    def _read_deletions(self, project: Project) -> None:
-        """Deleted tasks move no clock: they are looked for only where the counts disagree."""
-        total = self._client.total(project.label_studio_id)
+    def _read_deletions(self, project: Project, total: int) -> None:
+        """Deleted tasks move no clock: they are looked for only where the counts disagree.
+
+        `total` was counted before the changes were read: it is counted again before it is believed.
+        """
         with self._database.read() as session:
-            known = mirror.live_task_ids(session, project.id)
-        if total != len(known):
+            count = mirror.count_live_tasks(session, project.id)
+        if total != count:
+            total = self._client.total(project.label_studio_id)
+        if total != count:
+            with self._database.read() as session:
+                known = mirror.live_task_ids(session, project.id)
             present: set[int] = set()
             for page in self._client.task_pages(
                 project.label_studio_id, fields="task_only", include="id"
@@ -271,99 +300,6 @@ class Sync:
     def _project(self) -> Project:
         with self._database.read() as session:
             return session.get_one(Project, self._lease.project_id)
-
-
-def draw_splits(database: Database, session: Session, project: Project) -> None:
-    """Draw the test and validation splits of a new era from every task, labelled or not."""
-    task_ids = sorted(mirror.live_task_ids(session, project.id))
-    config = project.config
-    test_size, validation_size = holdout_sizes(
-        int(config["budget"]),
-        len(task_ids),
-        test=int(config["test_size"]),
-        validation=int(config["validation_size"]),
-    )
-    keys = [str(task_id) for task_id in task_ids]
-    holdout = draw_holdout(keys, project.secret, test_size, validation_size)
-    now = time.time()
-    era = project.era + 1
-    rows = [
-        {
-            "project_id": project.id,
-            "era": era,
-            "task_id": task_ids[index],
-            "role": role,
-            "u": permanent_random_number(project.secret, keys[index]),
-            "drawn_at": now,
-        }
-        for role, members in (("test", holdout.test), ("validation", holdout.validation))
-        for index in members
-    ]
-    database.upsert(session, SplitMember, rows)
-    project.era = era
-    project.holdout_drawn_at = now
-    record_event(
-        session,
-        project.id,
-        "info",
-        f"Drew the hold-outs of era {era}: {len(holdout.test)} test and "
-        f"{len(holdout.validation)} validation tasks of {len(task_ids)}.",
-    )
-
-
-def apply_label_config(
-    database: Database, session: Session, project: Project, label_config: str
-) -> None:
-    """Follow a changed labelling config: a new numbered label schema, labels derived again."""
-    project.label_config = label_config
-    try:
-        schema = parse_label_config(label_config, project.config.get("control"))
-    except UnsupportedLabelConfigError as error:
-        project.classes = []
-        project.last_error = str(error)
-        project.last_error_at = time.time()
-        record_event(session, project.id, "error", str(error))
-        return
-    before = (project.control, project.data_key, tuple(project.classes))
-    if before == (schema.control, schema.data_key, schema.classes):
-        project.object_name, project.kind = schema.object_name, schema.kind
-        return
-    removed = [name for name in project.classes if name not in schema.classes]
-    other_content = project.data_key != schema.data_key
-    if not project.classes:  # whatever was said of an unusable config is no longer true
-        project.last_error = project.last_error_at = None
-    project.control, project.object_name = schema.control, schema.object_name
-    project.kind, project.data_key = schema.kind, schema.data_key
-    project.classes = list(schema.classes)
-    project.schema_number += 1
-    session.flush()
-    if other_content:
-        mirror.rehash_tasks(session, project.id)
-        project.first_synced_at = None
-        project.cursor = None
-    changes = derive_labels(database, session, project, None)
-    if project.schema_number > 1:
-        lost = f"; {', '.join(removed)} no longer exist" if removed else ""
-        record_event(
-            session,
-            project.id,
-            "warning",
-            f"The labelling config changed: label schema {project.schema_number} with "
-            f"{len(schema.classes)} classes{lost}; {changes} labels changed.",
-        )
-
-
-def schema_of(project: Project) -> LabelSchema | None:
-    """The project's label schema as stored; None while the labelling config is unusable."""
-    if not project.classes or project.kind not in ("text", "image"):
-        return None
-    return LabelSchema(
-        str(project.control),
-        str(project.object_name),
-        "text" if project.kind == "text" else "image",
-        str(project.data_key),
-        tuple(project.classes),
-    )
 
 
 def _positive(counter: str) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from backend.rounds.context import ProjectContext
 from backend.rounds.embed import missing
 from backend.rounds.publish import Publisher
 from backend.rounds.rank import Ranker
-from backend.rounds.sync import Sync, schema_of
+from backend.rounds.schema import schema_of
+from backend.rounds.sync import Sync
 from backend.store import work
 from backend.store.projects import installation_name, model_version
 from backend.store.tables import Pick, Project, Round

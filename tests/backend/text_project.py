@@ -10,7 +10,7 @@ from backend.config import QueueConfig
 from backend.rounds import mirror, train
 from backend.rounds.context import ProjectContext
 from backend.rounds.labels import derive_labels
-from backend.rounds.sync import apply_label_config
+from backend.rounds.schema import apply_label_config
 from backend.settings import Settings
 from backend.store import work
 from backend.store.database import Database

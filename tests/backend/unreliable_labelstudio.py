@@ -192,7 +192,7 @@ class UnreliableLabelStudio:
         if self.gone and path.startswith("/api/projects/7"):
             return 404, {"status_code": 404, "detail": "No Project matches the given query."}
         if path == "/api/projects/7/":
-            return self._patch(body) if method == "PATCH" else (200, self.project)
+            return self._patch(body) if method == "PATCH" else (200, self._project())
         if path == "/api/projects/7/import/predictions":
             return self._import(body)
         if path == "/api/tasks":
@@ -204,7 +204,10 @@ class UnreliableLabelStudio:
         if version and not any(p["model_version"] == version for p in self.predictions):
             return 400, {"detail": "Validation error", "validation_errors": {"model_version": []}}
         self.project.update(values)
-        return 200, self.project
+        return 200, self._project()
+
+    def _project(self) -> dict[str, Any]:
+        return {**self.project, "task_number": len(self.tasks)}
 
     def _import(self, predictions: list[dict[str, Any]]) -> Answer:
         for item in predictions:

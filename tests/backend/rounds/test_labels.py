@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from backend.rounds import mirror
 from backend.rounds.labels import derive_labels
 from backend.rounds.round import count_labelled
-from backend.rounds.sync import apply_label_config
+from backend.rounds.schema import apply_label_config
 from backend.store.tables import Label, LabelChange, Project
 from tests.backend.text_project import label_config
 

@@ -7,8 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from backend.errors import LabelStudioRefusedError, LabelStudioUnreachableError, ProjectGoneError
+from backend.rounds.holdout import draw_splits
 from backend.rounds.round import count_labelled
-from backend.rounds.sync import SAMPLING, Sync, draw_splits, schema_of
+from backend.rounds.schema import schema_of
+from backend.rounds.sync import SAMPLING, Sync
 from backend.store import work
 from backend.store.tables import (
     Annotation,

@@ -8,7 +8,7 @@ import pytest
 
 from backend.errors import LeaseLostError
 from backend.rounds import mirror, train
-from backend.rounds.sync import apply_label_config
+from backend.rounds.schema import apply_label_config
 from backend.store import work
 from backend.store.tables import Project, TrainingManifest
 from tests.backend.text_project import CLASSES, label_config, topic_of
