@@ -32,16 +32,14 @@ class QueueState:
 
 
 def current_queue(session: Session, project: Project) -> QueueState:
-    """The unanswered positions of the version in force, in order."""
-    picks = session.scalars(
-        sa.select(Pick)
-        .where(
-            Pick.project_id == project.id,
-            Pick.version == (project.queue_version or ""),
-            Pick.state == "queued",
-        )
-        .order_by(Pick.position)
-    )
+    """The unanswered positions of the version in force, in order.
+
+    Where Label Studio lost that version, they are those of the last one: they still carry over.
+    """
+    queued = [Pick.project_id == project.id, Pick.state == "queued"]
+    if project.queue_version is not None:
+        queued.append(Pick.version == project.queue_version)
+    picks = session.scalars(sa.select(Pick).where(*queued).order_by(Pick.position))
     positions = [
         Position(
             pick.ordinal,

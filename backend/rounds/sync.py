@@ -105,6 +105,12 @@ class Sync:
         # A staged version in force is a switch that a crash left unrecorded; publishing ends it.
         if project.queue_version and version != project.queue_version and version not in staged:
             wanted["model_version"] = project.queue_version
+        shown = project.config.get("preannotate") == "queue"
+        if remote.get("show_collab_predictions") != shown:
+            wanted["show_collab_predictions"] = shown
+            # Label Studio forgets the version where it is told to show nothing.
+            if project.queue_version:
+                wanted["model_version"] = version if version in staged else project.queue_version
         if not wanted:
             return
         names = " and ".join(wanted)
@@ -112,12 +118,9 @@ class Sync:
             self._client.update_project(project.label_studio_id, **wanted)
             message = f"{names} had been changed in Label Studio; AskNext set it back."
         except LabelStudioRefusedError as error:
-            if "model_version" not in wanted:
+            if "model_version" not in wanted or error.status != 400:
                 raise
-            message = (
-                f"{names} had been changed in Label Studio and cannot be set back ({error}); "
-                "a new window is published."
-            )
+            message = f"{names} cannot be set in Label Studio ({error}); a new window is published."
             with self._database.write() as session:
                 set_values(session, project.id, queue_version=None)
         with self._database.write() as session:
@@ -191,7 +194,7 @@ class Sync:
                 changes += self._read_annotations(project, [*filters, _positive(counter)])
         with self._database.write() as session:
             self._lease.check(session)
-            set_values(session, project.id, cursor=_earlier(newest))
+            set_values(session, project.id, cursor=_next_cursor(project, newest))
         return seen, changes
 
     def _read_few_changes(self, project: Project, cursor: str) -> tuple[int, int] | None:
@@ -312,7 +315,19 @@ def _positive(counter: str) -> dict[str, Any]:
     }
 
 
-def _earlier(moment: str) -> str:
+def _next_cursor(project: Project, newest: str) -> str:
+    """From where to look next, after everything up to `newest` was read.
+
+    After an import thousands of tasks share the last seconds: once they were read again and the
+    margin has passed without anything newer, they need not be read with every sync.
+    """
+    waited = time.time() - (project.last_synced_at or time.time())
+    if project.cursor == _earlier(newest) and waited >= CURSOR_MARGIN.total_seconds():
+        return _earlier(newest, timedelta(0))
+    return _earlier(newest)
+
+
+def _earlier(moment: str, margin: timedelta = CURSOR_MARGIN) -> str:
     """An ISO 8601 moment of the server, moved back by the cursor's margin."""
     parsed = datetime.fromisoformat(moment.replace("Z", "+00:00"))
-    return (parsed - CURSOR_MARGIN).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (parsed - margin).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any
@@ -53,6 +54,7 @@ class UnreliableLabelStudio:
             "sampling": "Uncertainty sampling",
             "model_version": None,
             "maximum_annotations": 1,
+            "show_collab_predictions": False,
         }
         self.tasks: dict[int, Stored] = {}
         self.predictions: list[dict[str, Any]] = []
@@ -203,6 +205,8 @@ class UnreliableLabelStudio:
         version = values.get("model_version")
         if version and not any(p["model_version"] == version for p in self.predictions):
             return 400, {"detail": "Validation error", "validation_errors": {"model_version": []}}
+        if values.get("show_collab_predictions") is False:
+            self.project["model_version"] = ""  # as the real one does
         self.project.update(values)
         return 200, self._project()
 
@@ -258,6 +262,9 @@ def _condition(item: dict[str, Any]) -> Callable[[dict[str, Any]], bool]:
     if item["operator"] == "regex":
         return lambda row: re.search(value, row[name]) is not None
     assert item["operator"] == "greater"
+    if item["type"] == "Datetime":
+        moment = datetime.fromisoformat(value)
+        return lambda row: datetime.fromisoformat(row[name]) > moment
     return lambda row: bool(row[name] > value)
 
 

@@ -193,6 +193,53 @@ def test_settings_that_the_queue_depends_on_are_put_back_and_it_is_said(
     assert "set it back" in stored(Event)[-1].message
 
 
+@pytest.mark.parametrize(("preannotate", "shown"), [("queue", True), ("none", False)])
+def test_predictions_are_shown_where_the_configuration_says_so_and_the_queue_stays(
+    sync, database, project, label_studio, preannotate, shown
+):
+    sync()
+    label_studio.predictions = [
+        {"task": 1, "score": 0, "model_version": "asknext-a-q1.1", "result": []}
+    ]
+    with database.write() as session:
+        row = session.get_one(Project, project)
+        row.queue_version = "asknext-a-q1.1"
+        row.config = {**row.config, "preannotate": preannotate}
+    label_studio.project.update(show_collab_predictions=not shown, model_version="asknext-a-q1.1")
+    sync()
+    assert label_studio.project["show_collab_predictions"] is shown
+    assert label_studio.project["model_version"] == "asknext-a-q1.1"
+
+
+def test_a_passing_refusal_costs_no_window(sync, database, project, label_studio, stored):
+    sync()
+    with database.write() as session:
+        session.get_one(Project, project).queue_version = "asknext-a-q1.1"
+    label_studio.fail("PATCH", "/api/projects/7/", 500)
+    with pytest.raises(LabelStudioRefusedError):
+        sync()
+    assert stored().queue_version == "asknext-a-q1.1"
+
+
+def test_many_tasks_of_the_last_seconds_are_not_read_with_every_sync(
+    sync, database, project, label_studio
+):
+    """As after an import: more than a page of tasks share the newest moment."""
+    for task_id in range(100, 260):
+        label_studio.add_task(task_id, {"text": f"Text {task_id}."})
+    for task_id in range(100, 260):
+        label_studio.tasks[task_id].updated_at = label_studio.tasks[259].updated_at
+    sync()
+    assert sync().tasks_seen > 100  # what began before the newest change may have come late
+    with database.write() as session:
+        session.get_one(Project, project).last_synced_at -= 11
+    sync()
+    assert sync().tasks_seen == 0
+    label_studio.annotate(3, "football")
+    sync()
+    assert labels(database, project) == {3: "football"}
+
+
 def test_a_version_that_cannot_be_put_back_means_a_new_window(
     sync, stored, database, project, label_studio
 ):
