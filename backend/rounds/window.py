@@ -87,6 +87,8 @@ def compose(
         choose: (count, taken tasks) → the strategy's choices, best first, maybe fewer.
     """
     kept = list(kept)
+    # A window that was made smaller gives up strategy picks; what was drawn for good stays.
+    replaced = sorted(replaced)[: max(size - len(kept), 0)]
     taken = {position.task_id for position in kept}
     holdouts = [item for item in stock.holdouts if item[0] not in taken]
     control = [task for task in stock.control if task not in taken]

@@ -137,3 +137,17 @@ def test_a_queued_task_that_becomes_a_holdout_goes_blind_and_keeps_its_position(
         (4, "test", True),
         (5, "validation", True),
     ]
+
+
+def test_a_smaller_window_gives_up_strategy_picks_and_keeps_what_was_drawn():
+    first = fresh(size=30, holdouts=HOLDOUTS)
+    second = fresh(
+        size=15,
+        kept=[p for p in first if p.family != "strategy"],
+        replaced=[p.ordinal for p in first if p.family == "strategy"],
+        next_ordinal=30,
+        holdouts=HOLDOUTS,
+    )
+    drawn = [p for p in first if p.family != "strategy"]
+    assert [p for p in second if p.family != "strategy"] == drawn
+    assert len(second) == max(15, len(drawn))
