@@ -53,7 +53,7 @@ class LabelStudio:
             follow_redirects=False,
         )
         # Media of other hosts never see the token, and redirects are followed there.
-        self._plain = httpx.Client(timeout=30.0, follow_redirects=True)
+        self._plain = httpx.Client(timeout=30.0, follow_redirects=True, trust_env=False)
 
     def close(self) -> None:
         """Close every connection."""
@@ -329,7 +329,7 @@ class LabelStudio:
         except httpx.HTTPError as error:
             kind = LabelStudioUnreachableError if own else LabelStudioError
             raise kind(f"{value[:80]} could not be read ({type(error).__name__}).") from None
-        if own and response.status_code in UNAVAILABLE:
+        if own and response.status_code in (401, *UNAVAILABLE):
             raise LabelStudioUnreachableError(f"Label Studio at {self.url} is not available.")
         if not response.is_success:
             raise LabelStudioRefusedError(

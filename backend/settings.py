@@ -150,7 +150,13 @@ def engine_socket_path(socket: Path) -> Path:
     import tempfile
 
     digest = hashlib.sha256(os.fsencode(socket)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"asknext-{os.getuid()}-{digest}.sock"
+    folder = Path(tempfile.gettempdir()) / f"asknext-{os.getuid()}-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077 or folder.is_symlink():
+        raise AskNextError(
+            f"{folder} is not this user's alone; remove it, or use a shorter data folder."
+        )
+    return folder / "valkey.sock"
 
 
 def _from_environment(cls: type[Settings]) -> dict[str, object]:

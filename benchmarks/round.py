@@ -31,6 +31,7 @@ from demo.processes import ServerProcess, free_port
 ROOT = Path(__file__).resolve().parent.parent
 IMPORT_AT_ONCE = 25_000
 REPEATS = 3
+LEAST_CHARACTERS = 20
 console = Console()
 
 
@@ -43,7 +44,9 @@ def snippets(count: int) -> list[tuple[str, str]]:
             text, label = task["text"], dataset.truth[task["source_id"]]
             sentences = [part.strip() for part in text.replace("\n", " ").split(". ")]
             for start in range(len(sentences) - size + 1):
-                found.setdefault(". ".join(sentences[start : start + size]), label)
+                passage = ". ".join(sentences[start : start + size]).strip()
+                if len(passage) >= LEAST_CHARACTERS:
+                    found.setdefault(passage, label)
             if len(found) >= 2 * count:
                 break
         if len(found) >= count:

@@ -84,6 +84,19 @@ def resolve_answered(session: Session, project: Project) -> int:
         .values(state="resolved", resolved_at=now)
         .execution_options(synchronize_session=False)
     )
+    # A task whose annotations were all deleted is served again, at its old place.
+    session.execute(
+        sa.update(Pick)
+        .where(
+            Pick.project_id == project.id,
+            Pick.version == (project.queue_version or ""),
+            Pick.state == "resolved",
+            ~answered,
+            ~gone,
+        )
+        .values(state="queued", resolved_at=None)
+        .execution_options(synchronize_session=False)
+    )
     dropped = session.execute(
         sa.update(Pick)
         .where(*queued, gone)

@@ -139,6 +139,8 @@ class RoundRun:
             self._lease.check(session)
             project = session.get_one(Project, self._context.project_id)
             row = session.get_one(Round, (project.id, self._number))
+            if row.metrics:
+                return  # a resumed round whose model was trained before: later labels are not in it
             row.label_changes = project.label_changes
             row.labelled = count_labelled(session, project.id)
 

@@ -8,6 +8,7 @@ from backend.errors import UnsupportedLabelConfigError
 from backend.label_schema import LabelSchema, parse_label_config
 from backend.rounds import mirror
 from backend.rounds.labels import derive_labels
+from backend.store import work
 from backend.store.database import Database
 from backend.store.projects import record_event
 from backend.store.tables import Project
@@ -45,6 +46,7 @@ def apply_label_config(
         project.cursor = None
     changes = derive_labels(database, session, project, None)
     if project.schema_number > 1:
+        work.request_in(session, project.id, "round")  # the model must know the new classes
         lost = f"; {', '.join(removed)} no longer exist" if removed else ""
         record_event(
             session,

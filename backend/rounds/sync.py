@@ -28,6 +28,9 @@ SAMPLING = "Uncertainty sampling"
 # Changes are looked for from this long before the newest one seen: transactions of Label Studio
 # that began earlier may end later.
 CURSOR_MARGIN = timedelta(seconds=10)
+# A pool that never stops growing must not keep learning from starting: then the hold-outs are drawn
+# from what is there.
+LONGEST_WAIT_FOR_A_STABLE_TOTAL = 600.0
 # Up to so many changed tasks are read whole, in one request.
 FEW_CHANGES = 100
 # A task holds annotations where one of these is not zero; skips count in the second alone.
@@ -289,14 +292,25 @@ class Sync:
         with self._database.write() as session:
             self._lease.check(session)
             project = session.get_one(Project, self._lease.project_id)
+            now = time.time()
             if (
                 project.holdout_drawn_at is not None
                 or project.first_synced_at is None
                 or not project.total
                 or project.stable_total_at is None
-                or time.time() - project.stable_total_at < self._stable_total_seconds
             ):
                 return False
+            stable = now - project.stable_total_at >= self._stable_total_seconds
+            if not stable and now - project.first_synced_at < LONGEST_WAIT_FOR_A_STABLE_TOTAL:
+                return False
+            if not stable:
+                record_event(
+                    session,
+                    project.id,
+                    "warning",
+                    "Tasks keep arriving: the hold-outs are drawn from those that are there now; "
+                    "later ones are never members.",
+                )
             draw_splits(self._database, session, project)
             return True
 

@@ -79,6 +79,9 @@ def compose(
 ) -> list[Position]:
     """The window's positions in order of their ordinals, at most `size` of them.
 
+    `random_share` is the share of all positions: while hold-outs take theirs, the coin for the
+    others is thrown with a larger probability.
+
     Args:
         kept: positions of the current window that stay as they are (not answered yet).
         replaced: ordinals whose strategy pick is to be chosen anew.
@@ -96,6 +99,7 @@ def compose(
 
     missing = max(size - len(kept) - len(replaced), 0)
     ordinals = sorted([*replaced, *range(next_ordinal, next_ordinal + missing)])
+    crowded_share = min(random_share / max(1 - holdout_rate, 1e-9), 1.0)
     filled: list[Position] = []
     for_strategy: list[int] = []
     for ordinal in ordinals:
@@ -105,7 +109,7 @@ def compose(
         elif (
             control
             and ordinal >= next_ordinal
-            and is_random_position(ordinal, random_share, secret)
+            and is_random_position(ordinal, crowded_share if holdouts else random_share, secret)
         ):
             task = control.pop(0)
             filled.append(Position(ordinal, "random", task, "random", None, 1 / frame))

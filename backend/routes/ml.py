@@ -135,12 +135,9 @@ def _nudge(state: State, wanted: Any) -> None:
     if project is None or project.state not in ("active", "paused"):
         return
     if wanted.action == "START_TRAINING":
-        work.request(state.database, project.id, "round")
+        state.pusher.nudge(project.id, "round")
     elif wanted.action in NUDGES:
-        work.request(state.database, project.id, "sync")
-    else:
-        return
-    state.pusher.wake()
+        state.pusher.nudge(project.id, "sync")
 
 
 @router.get("/versions")

@@ -11,7 +11,9 @@ from sqlalchemy.exc import OperationalError
 from backend import jobs
 from backend.prediction import Predictor
 from backend.settings import Settings
+from backend.store import work
 from backend.store.database import Database
+from backend.store.work import WorkKind
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ class Pusher:
         self._database = database
         self._woken = threading.Event()
         self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._nudges: set[tuple[int, WorkKind]] = set()
         self._thread = threading.Thread(target=self._run, name="pusher", daemon=True)
 
     def start(self) -> None:
@@ -43,10 +47,28 @@ class Pusher:
         """Something is due now."""
         self._woken.set()
 
+    def nudge(self, project_id: int, kind: WorkKind) -> None:
+        """Request work without waiting for whoever writes to the state now.
+
+        Label Studio gives a webhook a second. What is lost with this process the next regular sync
+        finds.
+        """
+        with self._lock:
+            self._nudges.add((project_id, kind))
+        self._woken.set()
+
+    def write_nudges(self) -> None:
+        """Write the requests that came since the last time."""
+        with self._lock:
+            nudges, self._nudges = self._nudges, set()
+        for project_id, kind in nudges:
+            work.request(self._database, project_id, kind)
+
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._woken.clear()
             try:
+                self.write_nudges()
                 jobs.sweep(self._settings, self._database)
             except OperationalError as error:
                 logger.warning("The state database is busy (%s); sweeping again.", error.orig)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from backend.rounds import mirror, queue
 from backend.rounds.window import Position
-from backend.store.tables import ContentFailure, ControlDraw, Pick, Project
+from backend.store.tables import Annotation, ContentFailure, ControlDraw, Pick, Project
 
 
 def strategy(ordinal, task_id, score=0.5):
@@ -226,3 +226,24 @@ def test_members_of_an_earlier_era_are_ordinary_tasks_again(text_project):
     text_project.hold_out(test=[4])
     assert [task for task, _ in stock(text_project).holdouts] == [4]
     assert 3 in stock(text_project).control
+
+
+def test_a_task_whose_annotation_is_deleted_is_queued_again_at_its_place(database, text_project):
+    with database.write() as session:
+        project = session.get_one(Project, text_project.id)
+        queue.stage(
+            session,
+            project,
+            "asknext-x-q1.1",
+            1,
+            [(0, Position(0, "strategy", 1, "margin")), (1, Position(1, "strategy", 2, "margin"))],
+        )
+        queue.put_in_force(database, session, project, "asknext-x-q1.1")
+    text_project.annotate_truly([1])
+    with database.write() as session:
+        project = session.get_one(Project, text_project.id)
+        queue.resolve_answered(session, project)
+        assert [p.task_id for p in queue.current_queue(session, project).positions] == [2]
+        session.execute(sa.update(Annotation).values(deleted_at=1.0))
+        queue.resolve_answered(session, project)
+        assert [p.task_id for p in queue.current_queue(session, project).positions] == [1, 2]

