@@ -64,6 +64,7 @@ class Sync:
         self._lease = lease
         self._stable_total_seconds = stable_total_seconds
         self._report = report or lease.report
+        self._listed_since: float | None = None
 
     def run(self) -> SyncReport:
         """Read everything that changed since the cursor.
@@ -139,6 +140,7 @@ class Sync:
             with self._database.write() as session:
                 self._lease.check(session)
                 set_values(session, project.id, cursor=newest and _earlier(newest))
+            self._listed_since = time.time()
         total = client.total(number)
         with self._database.read() as session:
             known = mirror.read_task_ids(session, project.id)
@@ -170,6 +172,8 @@ class Sync:
         if newest is None:
             return 0, 0
         filters = [updated_after(project.cursor)] if project.cursor else []
+        started = time.time()
+        waited = started - (self._listed_since or project.last_synced_at or started)
         seen = 0
         changes = 0
         counted: set[str] = set()
@@ -197,7 +201,7 @@ class Sync:
                 changes += self._read_annotations(project, [*filters, _positive(counter)])
         with self._database.write() as session:
             self._lease.check(session)
-            set_values(session, project.id, cursor=_next_cursor(project, newest))
+            set_values(session, project.id, cursor=_next_cursor(project, newest, waited))
         return seen, changes
 
     def _read_few_changes(self, project: Project, cursor: str) -> tuple[int, int] | None:
@@ -329,13 +333,14 @@ def _positive(counter: str) -> dict[str, Any]:
     }
 
 
-def _next_cursor(project: Project, newest: str) -> str:
+def _next_cursor(project: Project, newest: str, waited: float) -> str:
     """From where to look next, after everything up to `newest` was read.
+
+    `waited` are the seconds between the beginning of this reading and of the one before it.
 
     After an import thousands of tasks share the last seconds: once they were read again and the
     margin has passed without anything newer, they need not be read with every sync.
     """
-    waited = time.time() - (project.last_synced_at or time.time())
     if project.cursor == _earlier(newest) and waited >= CURSOR_MARGIN.total_seconds():
         return _earlier(newest, timedelta(0))
     return _earlier(newest)
