@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from backend import engine
 from backend.cli import app
-from backend.doctor import _model_version, _sampling, examine
+from backend.doctor import examine
+from backend.doctor.project import _model_version, _sampling
 from backend.settings import Settings
 from backend.store.database import Database
 from backend.store.projects import installation_name

