@@ -22,7 +22,7 @@ from backend.rounds.sync import SAMPLING
 from backend.settings import Credentials, Settings
 from backend.store import work
 from backend.store.database import Database
-from backend.store.projects import find, installation_name, set_values
+from backend.store.projects import installation_name, set_values
 from backend.store.tables import ConfigChange, Project
 from backend.tokens import save_token
 
@@ -241,7 +241,7 @@ def _record(
             sa.select(Project).where(
                 Project.label_studio_url == url, Project.label_studio_id == label_studio_id
             )
-        ).first() or find(session, label_studio_id)
+        ).first()
         # A changed config is checked before anything is stored.
         if document is not None or project is None:
             config = parse_config(document)

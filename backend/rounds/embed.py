@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from backend.errors import AskNextError, LabelStudioUnreachableError
 from backend.models.embedding_pipeline import embed_slice
 from backend.rounds.context import ProjectContext
-from backend.rounds.queue import answered_tasks
+from backend.rounds.mirror import annotated_task_ids
 from backend.store.database import ROWS_A_STATEMENT, Database
 from backend.store.tables import ContentFailure, Pick, Project, Task
 
@@ -104,7 +104,7 @@ def missing(session: Session, context: ProjectContext) -> Missing:
             )
         )
     )
-    annotated = answered_tasks(session, project_id)
+    annotated = annotated_task_ids(session, project_id)
     queued = set(
         session.scalars(
             sa.select(Pick.task_id).where(

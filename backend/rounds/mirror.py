@@ -138,6 +138,34 @@ def count_live_tasks(session: Session, project_id: int) -> int:
     )
 
 
+def count_useful_annotations(session: Session, project_id: int) -> int:
+    """How many annotations exist as far as is known, skips and ground truth apart."""
+    return int(
+        session.scalar(
+            sa.select(sa.func.count())
+            .select_from(Annotation)
+            .where(
+                Annotation.project_id == project_id,
+                Annotation.deleted_at.is_(None),
+                Annotation.cancelled.is_(False),
+                Annotation.ground_truth.is_(False),
+            )
+        )
+        or 0
+    )
+
+
+def annotated_task_ids(session: Session, project_id: int) -> set[int]:
+    """Ids of the tasks that hold any annotation, a skip included."""
+    return set(
+        session.scalars(
+            sa.select(Annotation.task_id)
+            .where(Annotation.project_id == project_id, Annotation.deleted_at.is_(None))
+            .distinct()
+        )
+    )
+
+
 def live_task_ids(session: Session, project_id: int) -> set[int]:
     """Ids of the tasks that exist as far as is known."""
     return set(

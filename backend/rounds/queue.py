@@ -9,6 +9,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from backend.rounds.mirror import annotated_task_ids
 from backend.rounds.window import Family, Position, Stock
 from backend.store.database import ROWS_A_STATEMENT, Database
 from backend.store.tables import (
@@ -106,17 +107,6 @@ def resolve_answered(session: Session, project: Project) -> int:
     return cast("int", resolved.rowcount) + cast("int", dropped.rowcount)  # type: ignore[attr-defined]
 
 
-def answered_tasks(session: Session, project_id: int) -> set[int]:
-    """Tasks that hold any annotation, a skip included."""
-    return set(
-        session.scalars(
-            sa.select(Annotation.task_id)
-            .where(Annotation.project_id == project_id, Annotation.deleted_at.is_(None))
-            .distinct()
-        )
-    )
-
-
 def holdout_roles(session: Session, project: Project) -> dict[int, Family]:
     """The current era's hold-out members and their roles."""
     return {
@@ -135,7 +125,7 @@ def stock(session: Session, project: Project) -> Stock:
     Hold-outs come from the lower end of u and the control from the upper one: so what was drawn at
     random before the hold-outs were is not the very tasks that they then take.
     """
-    answered = answered_tasks(session, project.id)
+    answered = annotated_task_ids(session, project.id)
     roles = holdout_roles(session, project)
     unreadable = failed_tasks(session, project.id)
     holdouts: list[tuple[int, Family]] = []

@@ -13,8 +13,10 @@ import strategies
 from backend.models.artefact import Model
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
+from backend.rounds.mirror import annotated_task_ids
 from backend.rounds.train import labelled_tasks
 from backend.rounds.window import Choice
+from backend.store.projects import record_event
 from backend.store.tables import Task
 
 logger = logging.getLogger(__name__)
@@ -101,6 +103,8 @@ class Ranker:
                 f"The strategy failed ({type(error).__name__}: {error}); what it would choose is "
                 "random. Configure another one."
             )
+            with self._context.database.write() as session:
+                record_event(session, self._context.project_id, "error", self.note)
             return strategies.parse("random").select_with_branches(pool, count, rng)
 
     def labels_of(self, task_ids: Sequence[int]) -> dict[int, str]:
@@ -141,7 +145,7 @@ class Ranker:
                 .order_by(Task.task_id)
             ).all()
             closed = (
-                queue.answered_tasks(session, project.id)
+                annotated_task_ids(session, project.id)
                 | queue.holdout_roles(session, project).keys()
                 | queue.failed_tasks(session, project.id)
                 | taken

@@ -31,6 +31,8 @@ CURSOR_MARGIN = timedelta(seconds=10)
 # A pool that never stops growing must not keep learning from starting: then the hold-outs are drawn
 # from what is there.
 LONGEST_WAIT_FOR_A_STABLE_TOTAL = 600.0
+# How often a differing count of annotations is believed.
+RECOUNT_SECONDS = 600.0
 # Up to so many changed tasks are read whole, in one request.
 FEW_CHANGES = 100
 # A task holds annotations where one of these is not zero; skips count in the second alone.
@@ -81,6 +83,10 @@ class Sync:
         seen = self._read_first(project) if first else 0
         changed, changes = self._read_changes(self._project())
         self._read_deletions(self._project(), int(remote["task_number"]))
+        if not changes:
+            changes += self._read_annotations_again(
+                self._project(), remote.get("useful_annotation_number")
+            )
         drawn = self._draw_holdout_when_stable()
         with self._database.write() as session:
             self._lease.check(session)
@@ -237,6 +243,46 @@ class Sync:
                 changes += derive_labels(self._database, session, project, touched)
             done += len(page)
             self._report(stage="sync", what="annotations", done=done)
+        return changes
+
+    def _read_annotations_again(self, project: Project, counted: int | None) -> int:
+        """Read every annotation anew where the server's count disagrees with ours.
+
+        A clock that was set back, or a database restored from a backup, hides changes from the
+        cursor. The count says so; it is believed once in a while, for a difference may stay.
+        """
+        with self._database.read() as session:
+            ours = mirror.count_useful_annotations(session, project.id)
+            known = mirror.annotated_task_ids(session, project.id)
+        recently = time.time() - (project.recounted_at or 0.0) < RECOUNT_SECONDS
+        if counted is None or counted == ours or recently:
+            return 0
+        with self._database.write() as session:
+            self._lease.check(session)
+            set_values(session, project.id, recounted_at=time.time())
+        changes = 0
+        present: set[int] = set()
+        for counter in COUNTERS:
+            for page in self._client.task_pages(
+                project.label_studio_id, fields="all", filters=[_positive(counter)]
+            ):
+                present |= {int(task["id"]) for task in page}
+                with self._database.write() as session:
+                    self._lease.check(session)
+                    touched = mirror.write_annotations(self._database, session, project.id, page)
+                    changes += derive_labels(self._database, session, project, touched)
+        with self._database.write() as session:
+            self._lease.check(session)
+            touched = mirror.write_tasks_without_annotations(session, project.id, known - present)
+            changes += derive_labels(self._database, session, project, touched)
+            if changes:
+                record_event(
+                    session,
+                    project.id,
+                    "warning",
+                    f"{changes} label changes were found by counting alone: Label Studio's clock "
+                    "was set back, or its database restored.",
+                )
         return changes
 
     def _read_deletions(self, project: Project, total: int) -> None:

@@ -67,6 +67,7 @@ class Project(Base):
     cursor: Mapped[str | None] = mapped_column(String(40))
     first_synced_at: Mapped[float | None] = mapped_column(Float)
     last_synced_at: Mapped[float | None] = mapped_column(Float)
+    recounted_at: Mapped[float | None] = mapped_column(Float)
     total: Mapped[int] = mapped_column(default=0)
     stable_total: Mapped[int | None]
     stable_total_at: Mapped[float | None] = mapped_column(Float)

@@ -211,7 +211,17 @@ class UnreliableLabelStudio:
         return 200, self._project()
 
     def _project(self) -> dict[str, Any]:
-        return {**self.project, "task_number": len(self.tasks)}
+        useful = [
+            annotation
+            for task in self.tasks.values()
+            for annotation in task.annotations
+            if not annotation["was_cancelled"]
+        ]
+        return {
+            **self.project,
+            "task_number": len(self.tasks),
+            "useful_annotation_number": len(useful),
+        }
 
     def _import(self, predictions: list[dict[str, Any]]) -> Answer:
         for item in predictions:

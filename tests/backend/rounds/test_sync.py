@@ -462,3 +462,17 @@ def _era(project, era):
             (row.task_id, row.role)
             for row in session.scalars(sa.select(SplitMember).where(SplitMember.era == era))
         }
+
+
+def test_an_annotation_that_no_clock_shows_is_found_by_its_count(sync, label_studio, stored):
+    sync()
+    label_studio.annotate(1, CLASSES[0])
+    sync()
+    number = label_studio.annotate(2, CLASSES[1])
+    hidden = "2020-01-01T00:00:00Z"  # the server's clock was set back
+    label_studio.tasks[2].updated_at = hidden
+    label_studio.tasks[2].annotations[0].update(created_at=hidden, updated_at=hidden)
+    sync()
+    assert {a.annotation_id for a in stored(Annotation)} >= {number}
+    assert {row.task_id for row in stored(Label, Label.status == "settled")} == {1, 2}
+    assert any("counting" in event.message for event in stored(Event))

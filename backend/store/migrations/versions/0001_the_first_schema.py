@@ -41,6 +41,7 @@ def upgrade() -> None:
         sa.Column("cursor", sa.String(length=40), nullable=True),
         sa.Column("first_synced_at", sa.Float(), nullable=True),
         sa.Column("last_synced_at", sa.Float(), nullable=True),
+        sa.Column("recounted_at", sa.Float(), nullable=True),
         sa.Column("total", sa.Integer(), nullable=False),
         sa.Column("stable_total", sa.Integer(), nullable=True),
         sa.Column("stable_total_at", sa.Float(), nullable=True),
