@@ -24,6 +24,7 @@ from backend.settings import Settings
 from backend.store.database import ROWS_A_STATEMENT, Database
 from backend.store.projects import installation_name, model_version
 from backend.store.tables import ControlDraw, Label, Project
+from backend.tokens import load_token
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +114,10 @@ class Predictor:
             project.config.get("encoder"),
             project.kind,
             project.schema_number,
+            # Images are read with the token, which a new `connect` may have changed.
+            load_token(self._settings, project.label_studio_url)
+            if project.kind == "image"
+            else None,
         )
         with self._lock:
             loaded = self._loaded.get(project.id)
