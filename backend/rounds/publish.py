@@ -63,8 +63,8 @@ class Publisher:
         tries = 0
         while True:
             version, entries = self._stage_new(round_number, guard)
-            if not entries:
-                return version
+            if not entries:  # everything is labelled: the window in force stays, and runs out
+                return self._project_row().queue_version or version
             try:
                 self._import(version, entries)
                 break
@@ -257,6 +257,10 @@ class Publisher:
                 f"Task {task_id} was deleted in Label Studio while it was being queued.",
             )
         return True
+
+    def _project_row(self) -> Project:
+        with self.database.read() as session:
+            return session.get_one(Project, self.lease.project_id)
 
     def _project(self, session: Session) -> tuple[int, int]:
         row = session.execute(
