@@ -45,7 +45,7 @@ JOB_TIMEOUT_SECONDS: dict[WorkKind, int] = {
 }
 FAILURE_KEPT_SECONDS = 24 * 3600
 # Syncs of one project keep this distance: events that come faster share one.
-SYNC_SPACING_SECONDS = 1.0
+SYNC_SPACING_SECONDS = 0.5
 
 
 def push_due(settings: Settings, database: Database) -> int:

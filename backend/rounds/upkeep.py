@@ -29,6 +29,7 @@ VERSIONS_KEPT = 20
 
 def sync_and_fill(context: ProjectContext, lease: Lease) -> None:
     """Sync, publish or top up the window where it is due, and request rounds and embedding."""
+    before = _unanswered(context)
     Sync(
         context.database,
         context.client,
@@ -40,14 +41,21 @@ def sync_and_fill(context: ProjectContext, lease: Lease) -> None:
         return
     with context.database.read() as session:
         anew = needs_new_window(session, project)
-        unanswered = len(queue.current_queue(session, project).positions)
     if anew:
-        fill_window(context, lease, anew=True)
+        fill_window(context, lease, context.config.window, anew=True)
     else:
         window = context.config.window
+        unanswered = _unanswered(context)
         if unanswered < max(LOW_SHARE * window, min(LEAST_UNANSWERED, window)):
-            fill_window(context, lease, anew=False)
+            # As many again as were answered since the last sync will be until the next one.
+            size = window + max(before - unanswered, 0)
+            fill_window(context, lease, size, anew=False)
     request_due(context)
+
+
+def _unanswered(context: ProjectContext) -> int:
+    with context.database.read() as session:
+        return len(queue.current_queue(session, context.project()).positions)
 
 
 def needs_new_window(session: Session, project: Project) -> bool:
@@ -67,8 +75,8 @@ def needs_new_window(session: Session, project: Project) -> bool:
     return drawn is not None and published is not None and published < drawn
 
 
-def fill_window(context: ProjectContext, lease: Lease, *, anew: bool) -> None:
-    """Publish a new window outside a round, or top up the one in force."""
+def fill_window(context: ProjectContext, lease: Lease, size: int, *, anew: bool) -> None:
+    """Publish a new window outside a round, or top the one in force up to `size` unanswered."""
     project = context.project()
     with context.database.read() as session:
         last = queue.current_queue(session, project).next_ordinal
@@ -84,7 +92,7 @@ def fill_window(context: ProjectContext, lease: Lease, *, anew: bool) -> None:
     if anew:
         publisher.publish(project.round_number, lease.check)
     else:
-        publisher.top_up(context.config.window, project.round_number)
+        publisher.top_up(size, project.round_number)
 
 
 def request_due(context: ProjectContext) -> None:

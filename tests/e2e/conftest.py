@@ -10,6 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from backend import connection
+from backend.settings import Settings
+from backend.store.database import Database
 from demo.asknext_server import AskNextServer
 from demo.datasets import news
 from demo.labelstudio_server import Account, LabelStudioServer
@@ -19,7 +22,7 @@ from tests.e2e.driven import Driven
 
 # Hold-outs are drawn after two totals this far apart (30 s in production), and a dead worker's
 # lease ends after 6 s instead of 20.
-SETTINGS = {"ASKNEXT_STABLE_TOTAL_SECONDS": "2", "ASKNEXT_LEASE_SECONDS": "6"}
+SETTINGS = {"ASKNEXT_STABLE_TOTAL_SECONDS": "1", "ASKNEXT_LEASE_SECONDS": "6"}
 CONFIG = {"encoder": "static", "test_size": 12, "validation_size": 6, "window": 30}
 CLASSES = ("business", "entertainment", "politics", "sport", "technology")
 SNIPPET_CHARACTERS = 200
@@ -154,14 +157,36 @@ def run_asknext(asknext):
     return run
 
 
+@pytest.fixture(scope="session")
+def connect_number(asknext, label_studio):
+    """Do what `asknext connect` does, without starting a program for it (one test does that)."""
+    settings = Settings.load(
+        data_dir=asknext.data_directory, port=asknext.port, public_url=asknext.url
+    )
+    database = Database(settings.database)
+
+    def run(number, config):
+        connection.connect(
+            settings,
+            database,
+            url=label_studio.url,
+            token=label_studio.token,
+            label_studio_id=number,
+            config=config,
+        )
+
+    yield run
+    database.dispose()
+
+
 @pytest.fixture
-def connect(make_project, session, asknext, label_studio, api, run_asknext):
+def connect(make_project, session, asknext, api, connect_number):
     """Make a project and let AskNext drive it; ready when the hold-outs are drawn and queued."""
     opened = []
 
     def make(tasks=60, config=None):
         number, truth = make_project(tasks)
-        asknext.connect(label_studio.url, session.token, number, {**CONFIG, **(config or {})})
+        connect_number(number, {**CONFIG, **(config or {})})
         driven = Driven(asknext, session, number, truth, api)
         opened.append(driven)
         driven.wait(lambda s: s["holdout"]["era"] > 0 and s["queue"]["test"] > 0)
@@ -169,6 +194,9 @@ def connect(make_project, session, asknext, label_studio, api, run_asknext):
         return driven
 
     yield make
-    for driven in opened:
+    for driven in opened:  # a deleted project is left alone, so that the next test has its peace
         if driven.state()["state"] in ("active", "paused"):
-            run_asknext("disconnect", "--project", str(driven.number))
+            session.request("DELETE", f"/api/projects/{driven.number}/")
+            driven.api.post(
+                "/webhook", json={"action": "PROJECT_DELETED", "project": {"id": driven.number}}
+            )

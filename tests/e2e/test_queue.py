@@ -1,6 +1,7 @@
 """The queue as annotators meet it: Label Studio's own label stream serves AskNext's window."""
 
 import threading
+import time
 
 import pytest
 
@@ -66,7 +67,9 @@ def test_two_members_of_the_organisation_get_different_tasks(connect, second_ses
 
 def test_the_window_is_topped_up_before_it_runs_dry(connect):
     driven = connect(tasks=150, config={"retrain_every": 1000, "window": 12})
-    driven.label_many(45)
+    for _ in range(45):
+        driven.label_next()
+        time.sleep(0.3)  # two labels a second: many quick annotators
     state = driven.sync()
     assert state["unplanned"] == 0
     assert state["rounds"] == []
