@@ -83,6 +83,15 @@ def _enqueue(connection: "redis.Redis", queue: str, project_id: int, kind: WorkK
     )
 
 
+def request_all_syncs(database: Database) -> None:
+    """Ask for a sync of every project: events may have been lost while nothing listened."""
+    with database.write() as session:
+        for project_id in session.scalars(
+            sa.select(Project.id).where(Project.state.in_(("active", "paused")))
+        ).all():
+            work.request_in(session, project_id, "sync")
+
+
 def sweep(settings: Settings, database: Database) -> int:
     """Request the regular syncs, then push what is due; how many jobs were pushed."""
     now = time.time()

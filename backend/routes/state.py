@@ -65,6 +65,10 @@ class Pusher:
             work.request(self._database, project_id, kind)
 
     def _run(self) -> None:
+        try:
+            jobs.request_all_syncs(self._database)
+        except OperationalError as error:
+            logger.warning("The state database is busy (%s); projects sync later.", error.orig)
         while not self._stopped.is_set():
             self._woken.clear()
             try:
