@@ -44,12 +44,35 @@ def kill(pid):
         return
 
 
-def stage_now(asknext):
-    """The stage of the round that runs; read from the state, for the API would be too slow."""
+def kill_in_stage(asknext, stage, rounds_before):
+    """Kill worker and work-horse when the round is in `stage`; False where it ended unseen.
+
+    The state is read directly, for the API would be too slow to meet a stage of a tenth of a
+    second.
+    """
+    path = asknext.data_directory / "asknext.sqlite3"
+    query = "SELECT (SELECT stage FROM round WHERE state = 'running'), COUNT(*) FROM round WHERE "
+    until = time.monotonic() + 30
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5) as connection:
+        while time.monotonic() < until:
+            running, ended = connection.execute(query + "state = 'done'").fetchone()
+            if running == stage:
+                pairs = [(worker, horse) for worker, horse in workers(asknext) if horse is not None]
+                for worker, horse in pairs:
+                    kill(worker)
+                    kill(horse)
+                return bool(pairs)
+            if ended > rounds_before:
+                return False
+            time.sleep(0.001)
+    return False
+
+
+def ended_rounds(asknext):
+    """How many rounds of all projects have ended."""
     path = asknext.data_directory / "asknext.sqlite3"
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5) as connection:
-        row = connection.execute("SELECT stage FROM round WHERE state = 'running'").fetchone()
-    return row[0] if row else None
+        return connection.execute("SELECT COUNT(*) FROM round WHERE state = 'done'").fetchone()[0]
 
 
 def assert_valid(driven, labelled):
@@ -84,18 +107,10 @@ def test_killing_worker_and_work_horse_in_a_stage(connect, asknext, stage):
     labelled = driven.label_many(15)
     driven.sync()
     hit = False
-    for _ in range(8):
+    for _ in range(15):
+        before = ended_rounds(asknext)
         driven.api.post(f"/api/projects/{driven.number}/rank").raise_for_status()
-        until = time.monotonic() + 60
-        while not hit and time.monotonic() < until:
-            if stage_now(asknext) == stage:
-                for worker, horse in workers(asknext):
-                    if horse is not None:
-                        kill(worker)
-                        kill(horse)
-                        hit = True
-                break
-            time.sleep(0.002)
+        hit = kill_in_stage(asknext, stage, before)
         labelled.append(driven.label_next())
         driven.wait(lambda s: s["rounds"] and s["rounds"][-1]["state"] == "done")
         if hit:
