@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from backend.errors import LabelStudioError, LabelStudioRefusedError
@@ -75,12 +74,11 @@ class Publisher:
         with self.database.read() as session:
             guard(session)
             self.lease.check(session)
-            project_id, label_studio_id = self.lease.project_id, self._project(session)[1]
-        self.client.update_project(label_studio_id, model_version=version)
+        self.client.update_project(self._project_row().label_studio_id, model_version=version)
         with self.database.write() as session:
             guard(session)
             self.lease.check(session)
-            project = session.get_one(Project, project_id)
+            project = session.get_one(Project, self.lease.project_id)
             queue.put_in_force(self.database, session, project, version)
             queue.resolve_answered(session, project)
         return version
@@ -261,11 +259,3 @@ class Publisher:
     def _project_row(self) -> Project:
         with self.database.read() as session:
             return session.get_one(Project, self.lease.project_id)
-
-    def _project(self, session: Session) -> tuple[int, int]:
-        row = session.execute(
-            sa.select(Project.id, Project.label_studio_id).where(
-                Project.id == self.lease.project_id
-            )
-        ).one()
-        return row.id, row.label_studio_id

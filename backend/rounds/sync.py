@@ -233,7 +233,10 @@ class Sync:
                 set_values(session, project.id, cursor=max(cursor, _earlier(newest)))
         return len(page), changes
 
-    def _read_annotations(self, project: Project, filters: list[dict[str, Any]]) -> int:
+    def _read_annotations(
+        self, project: Project, filters: list[dict[str, Any]], present: set[int] | None = None
+    ) -> int:
+        """Read the matching tasks' annotations; their ids are added to `present` where given."""
         changes = 0
         done = 0
         for page in self._client.task_pages(project.label_studio_id, fields="all", filters=filters):
@@ -241,6 +244,8 @@ class Sync:
                 self._lease.check(session)
                 touched = mirror.write_annotations(self._database, session, project.id, page)
                 changes += derive_labels(self._database, session, project, touched)
+            if present is not None:
+                present.update(int(task["id"]) for task in page)
             done += len(page)
             self._report(stage="sync", what="annotations", done=done)
         return changes
@@ -253,24 +258,17 @@ class Sync:
         """
         with self._database.read() as session:
             ours = mirror.count_useful_annotations(session, project.id)
-            known = mirror.annotated_task_ids(session, project.id)
         recently = time.time() - (project.recounted_at or 0.0) < RECOUNT_SECONDS
         if counted is None or counted == ours or recently:
             return 0
         with self._database.write() as session:
             self._lease.check(session)
             set_values(session, project.id, recounted_at=time.time())
+            known = mirror.annotated_task_ids(session, project.id)
         changes = 0
         present: set[int] = set()
         for counter in COUNTERS:
-            for page in self._client.task_pages(
-                project.label_studio_id, fields="all", filters=[_positive(counter)]
-            ):
-                present |= {int(task["id"]) for task in page}
-                with self._database.write() as session:
-                    self._lease.check(session)
-                    touched = mirror.write_annotations(self._database, session, project.id, page)
-                    changes += derive_labels(self._database, session, project, touched)
+            changes += self._read_annotations(project, [_positive(counter)], present)
         with self._database.write() as session:
             self._lease.check(session)
             touched = mirror.write_tasks_without_annotations(session, project.id, known - present)

@@ -80,7 +80,6 @@ class Project(Base):
     model_round: Mapped[int] = mapped_column(default=0)
     queue_version: Mapped[str | None] = mapped_column(String(80))
     queue_attempt: Mapped[int] = mapped_column(default=0)
-    dry_picks: Mapped[int] = mapped_column(default=0)
 
     backend_id: Mapped[int | None]
     webhook_id: Mapped[int | None]

@@ -53,7 +53,6 @@ def upgrade() -> None:
         sa.Column("model_round", sa.Integer(), nullable=False),
         sa.Column("queue_version", sa.String(length=80), nullable=True),
         sa.Column("queue_attempt", sa.Integer(), nullable=False),
-        sa.Column("dry_picks", sa.Integer(), nullable=False),
         sa.Column("backend_id", sa.Integer(), nullable=True),
         sa.Column("webhook_id", sa.Integer(), nullable=True),
         sa.Column("view_id", sa.Integer(), nullable=True),
