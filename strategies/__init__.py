@@ -3,7 +3,8 @@
 A pure package: it knows arrays and nothing of services, files, clocks or settings.
 """
 
-from strategies.combine import Selection, Specification
+from strategies.combining.grammar import parse
+from strategies.combining.specification import Selection, Specification
 from strategies.errors import (
     GrammarError,
     InvalidPoolError,
@@ -11,7 +12,7 @@ from strategies.errors import (
     NoScoreError,
     StrategyError,
 )
-from strategies.grammar import parse
+from strategies.picks import Picks
 from strategies.pool import Pool
 from strategies.registry import names, score, select
 
@@ -20,6 +21,7 @@ __all__ = [
     "InvalidPoolError",
     "MissingInputError",
     "NoScoreError",
+    "Picks",
     "Pool",
     "Selection",
     "Specification",

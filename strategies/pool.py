@@ -39,7 +39,8 @@ class Pool:
     groups                  (n,) integers or strings: patient, volume, document, ...
     predicted_loss          (n,) floats
     excluded                (n,) bool: True where an item may not be picked
-    weights                 (n,) floats >= 0: how much an item counts
+    pinned                  (n,) bool: True where an item comes before whatever is chosen
+    weights                 (n,) floats >= 0: the boost of an item, 1 where there is none
     size                    n itself, for a pool without arrays
 
     Raises InvalidPoolError, which names the array and its first wrong row.
@@ -56,6 +57,7 @@ class Pool:
     groups: Column | None = None
     predicted_loss: Floats | None = None
     excluded: Mask | None = None
+    pinned: Mask | None = None
     weights: Floats | None = None
     size: int | None = None
 
@@ -92,6 +94,35 @@ class Pool:
         )
         excluded[indices] = True
         return self._with_excluded(excluded)
+
+    def with_picked(self, indices: Indices) -> "Pool":
+        """The same pool once these items are picked: excluded, and counted among the labelled.
+
+        Their class is taken to be the most probable one; where labels are given but no
+        probabilities, nothing is known of it and they are only excluded.
+        """
+        other = self.without(indices)
+        labels = None
+        if self.labels is not None:
+            if self.probabilities is None:
+                return other
+            predicted = self.probabilities[indices].argmax(axis=1)
+            labels = np.concatenate([self.labels, predicted.astype(self.labels.dtype)])
+        object.__setattr__(other, "labels", labels)
+        if self.embeddings is not None:
+            rows = self.embeddings[indices]
+            held = self.labelled_embeddings
+            together = rows if held is None else np.concatenate([held, rows])
+            if held is not None or self.labels is None:
+                object.__setattr__(other, "labelled_embeddings", together)
+        if self.labelled_metadata is not None and self.metadata is not None:
+            joined = {
+                column: np.concatenate([values, self.metadata[column][indices]])
+                for column, values in self.labelled_metadata.items()
+                if column in self.metadata
+            }
+            object.__setattr__(other, "labelled_metadata", joined)
+        return other
 
     def _with_excluded(self, excluded: Mask) -> "Pool":
         # A shallow copy shares the arrays, which were checked once: no second pass over them.
@@ -130,8 +161,9 @@ class Pool:
             check_not_negative("labels", self.labels)
         if self.groups is not None:
             check_identifiers("groups", self.groups, "iuUSO", "identifiers (integers or strings)")
-        if self.excluded is not None:
-            check_identifiers("excluded", self.excluded, "b", "True or False (dtype bool)")
+        for field in ("excluded", "pinned"):
+            if (mask := getattr(self, field)) is not None:
+                check_identifiers(field, mask, "b", "True or False (dtype bool)")
         for field in ("metadata", "labelled_metadata"):
             for column, values in (getattr(self, field) or {}).items():
                 check_identifiers(f"{field}[{column!r}]", values, "biufUSOMm", "one value an item")
@@ -144,7 +176,7 @@ class Pool:
                 yield field, len(array)
         if self.members is not None:
             yield "members", self.members.shape[1]
-        for field in ("groups", "predicted_loss", "excluded", "weights"):
+        for field in ("groups", "predicted_loss", "excluded", "pinned", "weights"):
             if (array := getattr(self, field)) is not None:
                 yield field, len(array)
         for column, values in (self.metadata or {}).items():

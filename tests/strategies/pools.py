@@ -24,7 +24,6 @@ def full_fields(
         "labelled_metadata": {"site": rng.choice(["north", "south"], size=labelled)},
         "groups": rng.integers(max(1, n // 3), size=n),
         "predicted_loss": rng.random(n),
-        "weights": rng.random(n) + 0.5,
     }
 
 

@@ -5,10 +5,11 @@ spec = name
      | {"chain": [spec, ...]}
      | {"mix": [{"share": number, "of": spec}, ...]}
      | {"weight": [{"weight": number, "of": spec}, ...]}
+     | {"power": {"of": spec, "beta": number, "noise": "power" | "softmax" | "softrank"}}
+     | {"groups": {"at_most": whole number, "of": spec}}
 
 A member of a chain, except the last, may carry `keep` (default 10): among the parameters of a
-single strategy, {"margin": {"keep": 5}}, or beside `chain`, `mix` or `weight`,
-{"mix": [...], "keep": 5}.
+single strategy, {"margin": {"keep": 5}}, or beside a combination, {"mix": [...], "keep": 5}.
 """
 
 import json
@@ -16,11 +17,24 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from strategies.combine import Chain, Leaf, Mix, Specification, Weight
+from strategies.combining.chain import Chain
+from strategies.combining.group_limit import GroupLimit
+from strategies.combining.leaf import Leaf
+from strategies.combining.mix import Mix
+from strategies.combining.power import NOISES, Power
+from strategies.combining.specification import Specification
+from strategies.combining.weight import Weight
 from strategies.errors import GrammarError, suggestion
 from strategies.registry import REGISTRY, names, strategy
 
-COMBINATIONS = ("chain", "mix", "weight")
+# Each combination and what it is written with.
+COMBINATIONS = {
+    "chain": '{"chain": [strategy, ...]}',
+    "mix": '{"mix": [{"share": number, "of": strategy}, ...]}',
+    "weight": '{"weight": [{"weight": number, "of": strategy}, ...]}',
+    "power": '{"power": {"of": strategy, "beta": 1.0}}',
+    "groups": '{"groups": {"at_most": 1, "of": strategy}}',
+}
 # Deeper nesting has no use, and a bound keeps hostile input from exhausting the stack.
 MAXIMUM_DEPTH = 16
 MISPLACED_KEEP = (
@@ -66,13 +80,13 @@ def _parsed(spec: object, path: str, depth: int) -> Specification:
         raise GrammarError(path, f"is nested deeper than {MAXIMUM_DEPTH} levels; simplify it")
     if isinstance(spec, str):
         if spec in COMBINATIONS:
-            raise GrammarError(path, f'{spec!r} needs a list of members: {{"{spec}": [...]}}')
+            raise GrammarError(path, f"{spec!r} needs its members: {COMBINATIONS[spec]}")
         return Leaf(strategy(spec, path))
     if not isinstance(spec, Mapping):
         raise GrammarError(
             path,
             f"is {_described(spec)}; write a strategy's name, {{name: {{parameter: value}}}}, "
-            'or {"chain": [...]}, {"mix": [...]}, {"weight": [...]}',
+            f"or a combination: {', '.join(COMBINATIONS.values())}",
         )
     if "keep" in spec:
         raise GrammarError(f"{path}.keep", MISPLACED_KEEP)
@@ -93,6 +107,10 @@ def _parsed(spec: object, path: str, depth: int) -> Specification:
         return Mix(shares, members)
     if name == "weight":
         return _weight(content, where, depth)
+    if name == "power":
+        return _power(content, where, depth)
+    if name == "groups":
+        return _group_limit(content, where, depth)
     if name not in REGISTRY:
         hint = suggestion(name, (*names(), *COMBINATIONS), "strategies")
         raise GrammarError(where, f"there is no strategy {name!r}; {hint}")
@@ -159,6 +177,46 @@ def _weight(content: object, path: str, depth: int) -> Weight:
                 f"{member.name} has no score to weigh, it only selects; use it in a chain or a mix",
             )
     return Weight(weights, members)
+
+
+def _power(content: object, path: str, depth: int) -> Power:
+    given = _single(content, path, "power", {"of", "beta", "noise"})
+    beta, noise = given.get("beta", 1.0), given.get("noise", "power")
+    if not _is_number(beta) or beta <= 0:
+        raise GrammarError(
+            f"{path}.beta", f"is {_described(beta)}; it must be a finite number above 0"
+        )
+    if noise not in NOISES:
+        raise GrammarError(
+            f"{path}.noise", f"is {_described(noise)}; it must be one of {', '.join(NOISES)}"
+        )
+    member = _parsed(given["of"], f"{path}.of", depth + 1)
+    if not member.has_score:
+        raise GrammarError(
+            f"{path}.of",
+            f"{member.name} has no score to draw by, it only selects; use one that has",
+        )
+    return Power(member, beta, noise)
+
+
+def _group_limit(content: object, path: str, depth: int) -> GroupLimit:
+    given = _single(content, path, "groups", {"of", "at_most"})
+    most = given.get("at_most", 1)
+    if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+        raise GrammarError(
+            f"{path}.at_most", f"is {_described(most)}; it must be a whole number >= 1"
+        )
+    return GroupLimit(_parsed(given["of"], f"{path}.of", depth + 1), most)
+
+
+def _single(content: object, path: str, name: str, keys: set[str]) -> Mapping[str, Any]:
+    if not isinstance(content, Mapping) or "of" not in content:
+        raise GrammarError(path, f"is {_described(content)}; write {COMBINATIONS[name]}")
+    for key in content:
+        if key not in keys:
+            hint = suggestion(str(key), keys, "keys")
+            raise GrammarError(f"{path}.{key}", f"{name} has no key {key!r}; {hint}")
+    return content
 
 
 def _numbered(

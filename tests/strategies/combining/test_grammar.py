@@ -70,7 +70,7 @@ WRONG = [
     ("zzz", "strategy", f"there is no strategy 'zzz'; known strategies: {NAMES}"),
     ({"kcenter": {}}, "strategy.kcenter", "did you mean 'k_center'?"),
     ({"chian": ["margin"]}, "strategy.chian", "did you mean 'chain'?"),
-    ("chain", "strategy", "'chain' needs a list of members"),
+    ("chain", "strategy", "'chain' needs its members"),
     (None, "strategy", "is null; write a strategy's name"),
     (7, "strategy", "is 7; write a strategy's name"),
     ({}, "strategy", "is empty; write one strategy"),

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from strategies import MissingInputError, NoScoreError, Pool, parse, score, select
 from strategies.apportionment import interleaved, largest_remainder
-from strategies.combine import Chain
+from strategies.combining.chain import Chain
 from tests.strategies.pools import full_fields, full_pool
 
 

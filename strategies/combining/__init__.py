@@ -1,0 +1,1 @@
+"""Strategies put together: chain, mix, weight, power noise, a limit a group."""

@@ -1,0 +1,84 @@
+"""At most so many items of a group (patient, volume, video) in one batch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from strategies.combining.specification import Selection, Specification
+from strategies.errors import MissingInputError
+from strategies.pool import Pool
+from strategies.strategy import Strategy
+
+# How many more picks than the batch still lacks are asked for at once: what a full group gives
+# too many is passed over, and the strategy has seen it as picked, so its neighbours are covered.
+OVERSAMPLING = 1.5
+
+
+@dataclass(frozen=True)
+class GroupLimit(Specification):
+    """The picks of `member` in order, but for those whose group has `at_most` picks already.
+
+    Fewer than `size` only where the groups hold no more. Needs `Pool.groups`.
+    """
+
+    member: Specification
+    at_most: int
+
+    @property
+    def name(self) -> str:
+        return self.member.name
+
+    @property
+    def has_score(self) -> bool:
+        return False
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return self.member.needs | {"groups"}
+
+    @property
+    def uses(self) -> frozenset[str]:
+        return self.member.uses | {"groups"}
+
+    def strategies(self) -> Iterator[Strategy]:
+        yield from self.member.strategies()
+
+    def to_json(self) -> Any:
+        return {"groups": {"at_most": self.at_most, "of": self.member.to_json()}}
+
+    def without_model(self) -> Specification:
+        return GroupLimit(self.member.without_model(), self.at_most)
+
+    def pick(self, pool: Pool, size: int, rng: np.random.Generator | None) -> Selection:
+        if pool.groups is None:
+            raise MissingInputError(f"groups of {self.name}", "groups")
+        group_of = group_numbers(pool.groups)
+        taken = np.zeros(int(group_of.max(initial=-1)) + 1, dtype=np.int64)
+        parts: list[Selection] = []
+        order: list[tuple[int, int]] = []
+        while len(order) < size and len(pool.eligible):
+            lacking = size - len(order)
+            asked = min(len(pool.eligible), int(np.ceil(lacking * OVERSAMPLING)))
+            found = self.member.pick(pool, asked, rng)
+            kept: list[int] = []
+            for place, index in enumerate(found.indices):
+                if taken[group_of[index]] < self.at_most and len(kept) < lacking:
+                    taken[group_of[index]] += 1
+                    kept.append(place)
+            order += [(len(parts), place) for place in kept]
+            parts.append(found)
+            full = np.flatnonzero(taken[group_of] >= self.at_most)
+            pool = pool.with_picked(found.indices[kept]).without(full)
+        return Selection.joined(parts, order)
+
+
+def group_numbers(groups: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The groups numbered from 0: (n,) int64. Texts and numbers may be mixed."""
+    if groups.dtype.kind == "O":
+        # Told apart as they are written: 1 and "1" come from the same field of different exports.
+        groups = np.array([str(group) for group in groups], dtype=np.str_)
+    numbers: npt.NDArray[np.int64] = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    return numbers

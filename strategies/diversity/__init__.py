@@ -1,0 +1,1 @@
+"""Batches that cover the pool, its predictions, its metadata or the properties of its inputs."""

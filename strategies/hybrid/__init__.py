@@ -1,0 +1,1 @@
+"""Batches that are unsure and varied at once."""

@@ -1,0 +1,1 @@
+"""What an image or a text is like, as columns of numbers."""

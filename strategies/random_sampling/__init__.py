@@ -1,0 +1,1 @@
+"""Batches by chance, each item with a known inclusion probability."""

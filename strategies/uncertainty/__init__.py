@@ -1,0 +1,1 @@
+"""How unsure the model is of an item: scores, higher = less sure."""
