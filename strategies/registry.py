@@ -5,13 +5,21 @@ import numpy as np
 from strategies.arrays import Indices, Scores
 from strategies.diversity.k_center import k_center
 from strategies.errors import GrammarError, suggestion
+from strategies.hybrid.power_bald import power_bald
 from strategies.pins import pinned_first
 from strategies.pool import Pool
 from strategies.random_sampling.uniform import random_sampling
 from strategies.strategy import Strategy, check_rng, check_size
+from strategies.uncertainty.bald import bald
 from strategies.uncertainty.entropy import entropy
 from strategies.uncertainty.least_confidence import least_confidence
 from strategies.uncertainty.margin import margin
+from strategies.uncertainty.mean_standard_deviation import mean_standard_deviation
+from strategies.uncertainty.members_variation_ratio import members_variation_ratio
+from strategies.uncertainty.predicted_loss import predicted_loss
+from strategies.uncertainty.predictive_entropy import predictive_entropy
+from strategies.uncertainty.temporal_output_discrepancy import temporal_output_discrepancy
+from strategies.uncertainty.variation_ratio import variation_ratio
 
 # One line a strategy; the order is that of `names()`.
 REGISTRY: dict[str, Strategy] = {
@@ -21,6 +29,33 @@ REGISTRY: dict[str, Strategy] = {
         Strategy("margin", "Scheffer, Decomain and Wrobel 2001", scoring=margin),
         Strategy(
             "least_confidence", "Lewis and Gale 1994, cmp-lg/9407020", scoring=least_confidence
+        ),
+        Strategy("variation_ratio", "Freeman 1965, chapter 5", scoring=variation_ratio),
+        Strategy(
+            "predictive_entropy", "Gal et al. 2017, arXiv 1703.02910", scoring=predictive_entropy
+        ),
+        Strategy("bald", "Houlsby et al. 2011, arXiv 1112.5745", scoring=bald),
+        Strategy(
+            "mean_standard_deviation",
+            "Kendall et al. 2015, arXiv 1511.02680; Gal et al. 2017, arXiv 1703.02910",
+            scoring=mean_standard_deviation,
+        ),
+        Strategy(
+            "members_variation_ratio",
+            "Freeman 1965, chapter 5; Gal et al. 2017, arXiv 1703.02910",
+            scoring=members_variation_ratio,
+        ),
+        Strategy(
+            "temporal_output_discrepancy",
+            "Huang et al. 2021, arXiv 2107.14153",
+            scoring=temporal_output_discrepancy,
+        ),
+        Strategy("predicted_loss", "Yoo and Kweon 2019, arXiv 1905.03677", scoring=predicted_loss),
+        Strategy(
+            "power_bald",
+            "Kirsch et al. 2023, arXiv 2106.12059",
+            scoring=bald,
+            selecting=power_bald,
         ),
         Strategy("k_center", "Sener and Savarese 2018, arXiv 1708.00489", selecting=k_center),
         Strategy("random", "Cochran, Sampling Techniques, chapter 2", selecting=random_sampling),

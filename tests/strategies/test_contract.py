@@ -38,6 +38,11 @@ def assert_valid(picks: np.ndarray, expected: int, n: int) -> None:
     assert all(0 <= pick < n for pick in picks)
 
 
+def has_equal_scores(name: str, fields: dict[str, Any]) -> bool:
+    scores = score(name, Pool(**fields))
+    return len(np.unique(scores)) < len(scores)
+
+
 @every_strategy
 @pytest.mark.parametrize("size", [0, 1, 7, 30])
 def test_selects_exactly_size_distinct_items(name: str, size: int) -> None:
@@ -111,8 +116,12 @@ def test_does_not_depend_on_the_order_of_the_pool(name: str, seed: int) -> None:
     fields = full_fields(60, seed=seed)
     order = seeded(seed + 100).permutation(60)
     picks = select(name, Pool(**fields), 12, seeded())
-    moved = select(name, Pool(**reordered(fields, order)), 12, seeded(9))
-    assert_array_equal(order[moved], picks)
+    moved = order[select(name, Pool(**reordered(fields, order)), 12, seeded(9))]
+    if REGISTRY[name].selecting is None and has_equal_scores(name, fields):
+        # Counted scores (votes) have many equals, which the order of the pool decides.
+        scores = score(name, Pool(**fields))
+        moved, picks = scores[moved], scores[picks]
+    assert_array_equal(moved, picks)
 
 
 @scoring
@@ -123,7 +132,8 @@ def test_scores_are_finite_float64_and_in_the_order_of_the_picks(name: str) -> N
     assert scores.shape == (50,)
     assert np.isfinite(scores).all()
     if REGISTRY[name].selecting is None:
-        assert_array_equal(select(name, pool, 50, seeded()), np.argsort(-scores))
+        picks = select(name, pool, 50, seeded())
+        assert_array_equal(scores[picks], np.sort(scores)[::-1])
 
 
 @pytest.mark.parametrize("name", [n for n in names() if not REGISTRY[n].has_score])

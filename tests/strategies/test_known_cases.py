@@ -8,8 +8,17 @@ import pytest
 from numpy.testing import assert_allclose
 
 from strategies import Pool, names, score, select
+from strategies.registry import REGISTRY
 
 PREDICTIONS = np.array([[0.5, 0.5, 0.0], [0.4, 0.3, 0.3], [1.0, 0.0, 0.0], [0.6, 0.3, 0.1]])
+# Two members, four items, two classes.
+TWO_MEMBERS = np.array(
+    [
+        [[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.5, 0.5]],
+        [[0.5, 0.5], [0.0, 1.0], [1.0, 0.0], [0.5, 0.5]],
+    ]
+)
+VOTES = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 2]])  # item, member
 LINE = np.array([[0.0], [1.0], [4.0], [10.0], [11.0]])
 
 # name, fields of the pool, size, the picks in order
@@ -20,6 +29,29 @@ KNOWN: list[tuple[str, dict[str, Any], int, list[int]]] = [
     ("margin", {"probabilities": PREDICTIONS}, 4, [0, 1, 3, 2]),
     # Highest: 0.5; 0.4; 1; 0.6.
     ("least_confidence", {"probabilities": PREDICTIONS}, 4, [1, 0, 3, 2]),
+    # The share off the mode, as least_confidence.
+    ("variation_ratio", {"probabilities": PREDICTIONS}, 4, [1, 0, 3, 2]),
+    # Means (3/4, 1/4), (1/2, 1/2), (1, 0), (1/2, 1/2): entropies 0.562, 0.693, 0, 0.693.
+    ("predictive_entropy", {"members": TWO_MEMBERS}, 4, [1, 3, 0, 2]),
+    # Less the members' own: (0 + 0.693)/2, 0, 0, 0.693: leaves 0.216, 0.693, 0, 0.
+    ("bald", {"members": TWO_MEMBERS}, 4, [1, 0, 2, 3]),
+    # 1/4, 1/2, 0, 0 for either class.
+    ("mean_standard_deviation", {"members": TWO_MEMBERS}, 4, [1, 0, 2, 3]),
+    # Votes 0 0 0, 0 0 1 and 0 1 2: off the mode are 0, 1/3 and 2/3.
+    ("members_variation_ratio", {"members": np.eye(3)[VOTES.T]}, 3, [2, 1, 0]),
+    # (0.2^2 + 0.2^2)/2 = 0.04; nothing moved; (1 + 1)/2 = 1.
+    (
+        "temporal_output_discrepancy",
+        {
+            "probabilities": np.array([[0.8, 0.2], [0.5, 0.5], [1.0, 0.0]]),
+            "previous_probabilities": np.array([[0.6, 0.4], [0.5, 0.5], [0.0, 1.0]]),
+        },
+        3,
+        [2, 0, 1],
+    ),
+    ("predicted_loss", {"predicted_loss": np.array([0.5, -1.0, 2.0])}, 3, [2, 0, 1]),
+    # The only item on which the members disagree is drawn first, whatever the noise.
+    ("power_bald", {"members": TWO_MEMBERS[:, 1:]}, 1, [0]),
     # The mean is 5.2, so 4 comes first; then 11 (at 7), 0 (at 4), and 1 and 10 (both at 1).
     ("k_center", {"embeddings": LINE}, 5, [2, 4, 0, 1, 3]),
     # From the labelled 0: 11 (at 11), 4 (at 4), and 1 and 10 (both at 1), 0 (at 0).
@@ -33,7 +65,7 @@ KNOWN: list[tuple[str, dict[str, Any], int, list[int]]] = [
 def test_picks_as_worked_out_by_hand(
     name: str, fields: dict[str, Any], size: int, picks: list[int]
 ) -> None:
-    rng = np.random.default_rng(0) if name == "random" else None
+    rng = np.random.default_rng(0) if REGISTRY[name].random else None
     assert select(name, Pool(**fields), size, rng).tolist() == picks
 
 
