@@ -4,7 +4,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -17,7 +17,10 @@ RESERVED_PARAMETERS = frozenset({"keep"})
 
 @dataclass(frozen=True)
 class Interval:
-    """The range of a number, for `Annotated[float, Interval(above=0)]`; None where it is open."""
+    """The range of a number, for `Annotated[float, Interval(above=0)]`; None where it is open.
+
+    On a mapping it bounds every number in it.
+    """
 
     least: float | None = None
     most: float | None = None
@@ -56,8 +59,10 @@ class Parameter:
             converted = _converted(value, self.kind)
         except OverflowError:
             raise ValueError(f"{self.name} is too large for a number") from None
-        if self.interval is not None and converted is not None and converted not in self.interval:
-            raise ValueError(f"{value!r} must be {self.interval}")
+        if self.interval is not None:
+            for where, number in _numbers(converted):
+                if number not in self.interval:
+                    raise ValueError(f"{where}{number!r} must be {self.interval}")
         return converted
 
 
@@ -111,6 +116,15 @@ def _parameter(name: str, hint: Any, default: Any) -> Parameter:
     return parameter
 
 
+def _numbers(value: Any, where: str = "") -> Iterator[tuple[str, float]]:
+    """Every number in a value, with the keys that lead to it."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _numbers(inner, f"{where}{key}: ")
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield where, value
+
+
 def _converted(value: object, kind: Any) -> Any:
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
@@ -125,6 +139,10 @@ def _converted(value: object, kind: Any) -> Any:
         if not isinstance(value, list | tuple):
             raise ValueError(f"{value!r} must be a list")
         return tuple(_converted(item, get_args(kind)[0]) for item in value)
+    if origin is Mapping:
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise ValueError(f"{value!r} must be an object with texts as keys")
+        return {key: _member(key, inner, get_args(kind)[1]) for key, inner in value.items()}
     if kind is bool:
         if isinstance(value, bool):
             return value
@@ -142,3 +160,10 @@ def _converted(value: object, kind: Any) -> Any:
             return value
         raise ValueError(f"{value!r} must be a text")
     raise TypeError(f"a parameter cannot have the type {kind!r}")
+
+
+def _member(key: str, value: object, kind: Any) -> Any:
+    try:
+        return _converted(value, kind)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
