@@ -17,6 +17,24 @@ CONSTRAINTS = ROOT / "constraints"
 ASKNEXT_ENVIRONMENT = ROOT / ".venv"
 LABELSTUDIO_ENVIRONMENT = ROOT / ".venv-labelstudio"
 LABELSTUDIO = "label-studio==1.23.2"
+PEERS_ENVIRONMENT = ROOT / ".venv-peers"
+# The libraries that AskNext is measured against; benchmarks/selection/README.md says what each is.
+PEERS = (
+    "alipy",
+    "apricot-select",
+    "cardinal",
+    "decile-distil",
+    "modAL-python",
+    "scikit-activeml",
+    "small-text",
+    "submodlib-py",
+    # Asked for by baal below.
+    "structlog",
+    "torchmetrics",
+    "torch",
+)
+# Without what they declare (notebooks, downloads of data sets), which selecting does not import.
+PEERS_WITHOUT_DEPENDENCIES = ("baal", "bmdal_reg")
 
 
 def main(parts: list[str]) -> int:
@@ -80,6 +98,14 @@ def install_labelstudio() -> None:
     )
 
 
+def install_peers() -> None:
+    """Install the libraries that the benchmarks compare AskNext with, in an environment apart."""
+    _make_environment(PEERS_ENVIRONMENT)
+    constraints = str(CONSTRAINTS / "peers.txt")
+    _pip(PEERS_ENVIRONMENT, "-c", constraints, *PEERS)
+    _pip(PEERS_ENVIRONMENT, "-c", constraints, "--no-deps", *PEERS_WITHOUT_DEPENDENCIES)
+
+
 PARTS: dict[str, tuple[Path, tuple[str, ...], Callable[[], None]]] = {
     "asknext": (
         ASKNEXT_ENVIRONMENT,
@@ -105,6 +131,11 @@ PARTS: dict[str, tuple[Path, tuple[str, ...], Callable[[], None]]] = {
         LABELSTUDIO_ENVIRONMENT,
         ("constraints/labelstudio.txt", "scripts/set_up.py", "demo/labelstudio_template.py"),
         install_labelstudio,
+    ),
+    "peers": (
+        PEERS_ENVIRONMENT,
+        ("constraints/peers.txt", "scripts/set_up.py"),
+        install_peers,
     ),
 }
 
