@@ -42,6 +42,28 @@ class QueueConfig(BaseModel):
     control: str | None = Field(
         default=None, description="The Choices tag to learn; needed when there are several."
     )
+    group_by: str | None = Field(
+        default=None,
+        description="The field of `task.data` that names a task's group (patient, volume, video).",
+    )
+    group_limit: int = Field(
+        default=1, ge=1, description="Most strategy picks of one group in a window (`group_by`)."
+    )
+    members: int = Field(
+        default=10,
+        ge=2,
+        le=100,
+        description="Models of the ensemble, where the strategy asks for one.",
+    )
+    ensemble: Literal["bootstrap", "dropout"] = Field(
+        default="bootstrap",
+        description="Members trained on resampled labels, or one head with random dropout.",
+    )
+    explain_field: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A field of `task.data` that tells annotators why a task is in the queue.",
+    )
     seed: int = Field(default=0, ge=0, description="Seed of every random choice of a strategy.")
     encoder: Literal["auto", "minilm", "efficientnet-lite0", "static"] = Field(
         default="auto", description="What turns a task's content into an embedding."

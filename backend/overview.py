@@ -5,17 +5,14 @@ Studio, no model and no encoder's weights, so that it may be asked for every sec
 runs.
 """
 
-import threading
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from backend.embedded_counts import embedded_count
 from backend.errors import EncoderUnavailableError
-from backend.models.embedding_cache import EmbeddingCache
-from backend.models.encoder import Kind, load_encoder
 from backend.settings import Settings
 from backend.store.database import Database
 from backend.store.projects import all_projects, installation_name, model_version
@@ -24,6 +21,7 @@ from backend.store.tables import (
     ConfigChange,
     ContentFailure,
     Event,
+    HandRule,
     Label,
     LabelChange,
     Pick,
@@ -35,7 +33,6 @@ from backend.store.tables import (
 )
 
 EVENTS_SHOWN = 20
-HASHES_KEPT_SECONDS = 30.0
 FAMILIES = ("strategy", "random", "test", "validation")
 WORK_KINDS = ("sync", "round", "embed")
 CONFOUNDED = (
@@ -81,6 +78,7 @@ def project_overview(settings: Settings, database: Database, project: Project) -
             "queue_version": project.queue_version,
             "model_version": model_version(name, project.model_round),
             "queue": _queue(session, project),
+            "rules": _rules(session, project.id),
             "holdout": _holdout(session, project),
             "work": _work(session, project.id),
             "rounds": _rounds(session, project.id),
@@ -94,7 +92,7 @@ def project_overview(settings: Settings, database: Database, project: Project) -
         }
     trouble = None
     try:
-        overview["embedded"] = _embedded(settings, database, project, pool)
+        overview["embedded"] = embedded_count(settings, database, project, pool)
     except EncoderUnavailableError as error:
         trouble = str(error)
     overview["warnings"] = _warnings(settings, overview, trouble)
@@ -136,6 +134,24 @@ def _queue(session: Session, project: Project) -> dict[str, int]:
         .group_by(Pick.family)
     )
     return dict.fromkeys(FAMILIES, 0) | {str(family): int(count) for family, count in rows}
+
+
+def _rules(session: Session, project_id: int) -> list[dict[str, Any]]:
+    """The rules by hand: Data Manager tabs, and how many tasks each matches."""
+    found = session.scalars(
+        sa.select(HandRule).where(HandRule.project_id == project_id).order_by(HandRule.view_id)
+    )
+    return [
+        {
+            "tab": rule.view_id,
+            "title": rule.title,
+            "kind": rule.kind,
+            "weight": rule.weight,
+            "matched": rule.matched,
+            "error": rule.error,
+        }
+        for rule in found
+    ]
 
 
 def _holdout(session: Session, project: Project) -> dict[str, Any]:
@@ -267,87 +283,6 @@ def _count(
     return int(session.scalar(counted.where(table.project_id == project_id, *conditions)) or 0)
 
 
-# -------------------------------------------------------------------- embeddings
-
-
-@dataclass(frozen=True)
-class _Hashes:
-    shape: tuple[int, int]
-    synced_at: float | None
-    until: float
-    values: list[bytes]
-
-
-class _EmbeddedCounts:
-    """Counts embedded tasks without reading again what did not change since the last time.
-
-    The content hashes are kept while the number of tasks stays the same, and read again at most
-    every `HASHES_KEPT_SECONDS` after syncs (half a second for 100,000 tasks); the cache on disk is
-    only asked for shards that are new.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._caches: dict[tuple[str, str], EmbeddingCache] = {}
-        self._hashes: dict[tuple[str, int], _Hashes] = {}
-
-    def count(self, settings: Settings, database: Database, project: Project, pool: int) -> int:
-        encoder = load_encoder(project.config.get("encoder", "auto"), _kind(project))
-        place = (str(settings.embeddings_dir.absolute()), encoder.fingerprint)
-        with self._lock:
-            if not (settings.embeddings_dir / encoder.fingerprint).is_dir():
-                return 0
-            cache = self._caches.get(place)
-            if cache is None:
-                cache = EmbeddingCache(
-                    settings.embeddings_dir, encoder.fingerprint, encoder.dimension
-                )
-                self._caches[place] = cache
-            else:
-                cache.refresh()
-            return int(cache.contains(self._content(database, project, pool)).sum())
-
-    def _content(self, database: Database, project: Project, pool: int) -> list[bytes]:
-        key = (database.url, project.id)
-        kept, now = self._hashes.get(key), time.monotonic()
-        if (
-            kept is None
-            or kept.shape != (project.schema_number, pool)
-            or (kept.synced_at != project.last_synced_at and now > kept.until)
-        ):
-            with database.read() as session:
-                found = session.scalars(
-                    sa.select(Task.content_hash).where(
-                        Task.project_id == project.id,
-                        Task.deleted_at.is_(None),
-                        Task.content_hash.is_not(None),
-                    )
-                )
-                values = [value for value in found if value is not None]
-            kept = _Hashes(
-                (project.schema_number, pool),
-                project.last_synced_at,
-                now + HASHES_KEPT_SECONDS,
-                values,
-            )
-            self._hashes[key] = kept
-        return kept.values
-
-
-_counts = _EmbeddedCounts()
-
-
-def _embedded(settings: Settings, database: Database, project: Project, pool: int) -> int:
-    """How many of the pool's tasks have an embedding by the project's encoder."""
-    if not pool or project.kind not in ("text", "image"):  # no usable labelling config yet
-        return 0
-    return _counts.count(settings, database, project, pool)
-
-
-def _kind(project: Project) -> Kind:
-    return "text" if project.kind == "text" else "image"
-
-
 # -------------------------------------------------------------------- warnings
 
 
@@ -376,6 +311,11 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
             "The hold-outs are not drawn yet: that waits until the number of tasks stays the same "
             f"for {settings.stable_total_seconds:.0f} s."
         )
+    found += [
+        f"The tab {rule['title']!r} is not in force: {rule['error']}"
+        for rule in overview["rules"]
+        if rule["error"]
+    ]
     if overview["unplanned"]:
         found.append(
             f"{overview['unplanned']} tasks were labelled outside the queue (served by Label "

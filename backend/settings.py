@@ -57,7 +57,7 @@ class Settings(BaseSettings):
         default=None, validation_alias=AliasChoices("database_url", "DATABASE_URL")
     )
     max_body_bytes: int = 512 * 1024 * 1024
-    sync_every_seconds: float = 60.0
+    sync_every_seconds: float = 30.0
     sweep_every_seconds: float = 1.0
     lease_seconds: float = 20.0
     stable_total_seconds: float = 30.0

@@ -201,6 +201,14 @@ class Strategy:
         )
 
 
+@dataclass(frozen=True)
+class Configured:
+    """A strategy with the parameters that it is called with."""
+
+    strategy: Strategy
+    parameters: Mapping[str, Any]
+
+
 def check_size(size: int) -> None:
     """Raise StrategyError unless `size` is a whole number >= 0."""
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:

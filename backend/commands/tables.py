@@ -67,6 +67,7 @@ def _rows(overview: dict[str, Any]) -> list[tuple[str, str]]:
             f"{queue['strategy']} strategy, {queue['random']} random, {queue['test']} test, "
             f"{queue['validation']} validation · {overview['queue_version'] or 'not published'}",
         ),
+        *(("Rule", _rule_line(rule)) for rule in overview["rules"]),
         (
             "Hold-outs",
             f"test {_share(holdout['test'])}, validation {_share(holdout['validation'])} labelled",
@@ -108,6 +109,14 @@ def describe_progress(progress: dict[str, Any]) -> str:
     if done is not None and total:
         return f"{text} {int(done):,} of {int(total):,}"
     return f"{text} {int(done):,}" if done is not None else text
+
+
+def _rule_line(rule: dict[str, Any]) -> str:
+    """A rule by hand: the tab that makes it, and what it matches."""
+    title = escape(rule["title"])
+    if rule["error"]:
+        return f"{title} · [yellow]not in force[/]"
+    return f"{title} · {rule['matched']:,} tasks"
 
 
 def _round_line(overview: dict[str, Any]) -> str:

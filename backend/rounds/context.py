@@ -95,6 +95,22 @@ class ProjectContext:
             return None
         return model if model.encoder_fingerprint == self.encoder.fingerprint else None
 
+    def model_before(self, model: Model) -> Model | None:
+        """The model of the round before this one's; None where there is none that compares."""
+        number = int(model.metadata.get("round", 0)) - 1
+        if number < 1 or not self.model_dir(number).exists():
+            return None
+        try:
+            found = load_model(self.model_dir(number))
+        except DamagedModelError as error:
+            logger.warning("%s", error)
+            return None
+        fits = (
+            found.encoder_fingerprint == model.encoder_fingerprint
+            and found.classes == model.classes
+        )
+        return found if fits else None
+
     def close(self) -> None:
         """Close the connections that were opened."""
         if "client" in self.__dict__:

@@ -15,6 +15,9 @@ from backend.label_schema import read_choices
 from backend.store.database import ROWS_A_STATEMENT, Database
 from backend.store.tables import Annotation, Project, Task
 
+# Longer texts are contents of their own, not the name of a scanner or a patient.
+LONGEST_FIELD = 200
+
 
 @dataclass(frozen=True)
 class TaskValue:
@@ -35,6 +38,17 @@ def task_value(data: dict[str, Any], data_key: str | None) -> TaskValue:
     return TaskValue(text, content_hash(text))
 
 
+def task_fields(data: dict[str, Any], data_key: str | None) -> dict[str, Any]:
+    """The scalar values beside the content that are short enough to be metadata or a group."""
+    return {
+        name: value
+        for name, value in data.items()
+        if name != data_key
+        and isinstance(value, str | int | float | bool)
+        and not (isinstance(value, str) and len(value) > LONGEST_FIELD)
+    }
+
+
 def content_hash(value: str) -> bytes:
     """The 16-byte hash of a raw field value."""
     return hashlib.blake2b(value.encode("utf-8", "surrogatepass"), digest_size=16).digest()
@@ -53,6 +67,7 @@ def write_tasks(
                 "task_id": int(task["id"]),
                 "content_hash": value.content_hash,
                 "value": value.value,
+                "fields": task_fields(task.get("data") or {}, project.data_key),
                 "u": permanent_random_number(project.secret, str(task["id"])),
                 "deleted_at": None,
             }

@@ -18,6 +18,7 @@ from backend.label_schema import LabelSchema
 from backend.labelstudio import LabelStudio
 from backend.rounds import queue
 from backend.rounds.mirror import delete_tasks
+from backend.rounds.rules import read_rule_book
 from backend.rounds.window import Choice, Position, Stock, compose, with_current_roles
 from backend.store.database import Database
 from backend.store.projects import installation_name, queue_version, record_event, set_values
@@ -164,12 +165,18 @@ class Publisher:
             state = queue.current_queue(session, project)
             roles = queue.holdout_roles(session, project)
             stock = queue.stock(session, project)
+            rules = read_rule_book(session, project.id)
         state = queue.QueueState(
-            with_current_roles(state.positions, roles), state.next_ordinal, state.last_position
+            with_current_roles(
+                [p for p in state.positions if p.task_id not in rules.excluded], roles
+            ),
+            state.next_ordinal,
+            state.last_position,
         )
         window = int(project.config.get("window", 100))
         positions = self._compose(project, state, stock, window, keep_strategy=False)
-        entries = list(enumerate(positions))
+        # A pin goes to the top; in everything else the order of the ordinals holds.
+        entries = list(enumerate(sorted(positions, key=lambda p: p.task_id not in rules.pinned)))
         with self.database.write() as session:
             guard(session)
             self.lease.check(session)

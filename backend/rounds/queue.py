@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from backend.rounds.mirror import annotated_task_ids
+from backend.rounds.rules import read_rule_book
 from backend.rounds.window import Family, Position, Stock
 from backend.store.database import ROWS_A_STATEMENT, Database
 from backend.store.tables import (
@@ -49,6 +50,7 @@ def current_queue(session: Session, project: Project) -> QueueState:
             pick.branch,
             pick.score,
             pick.probability,
+            pick.details or {},
         )
         for pick in picks
     ]
@@ -125,7 +127,8 @@ def stock(session: Session, project: Project) -> Stock:
     Hold-outs come from the lower end of u and the control from the upper one: so what was drawn at
     random before the hold-outs were is not the very tasks that they then take.
     """
-    answered = annotated_task_ids(session, project.id)
+    closed = annotated_task_ids(session, project.id)
+    closed |= read_rule_book(session, project.id).excluded  # by hand: never to be queued
     roles = holdout_roles(session, project)
     unreadable = failed_tasks(session, project.id)
     holdouts: list[tuple[int, Family]] = []
@@ -135,7 +138,7 @@ def stock(session: Session, project: Project) -> Stock:
         .where(Task.project_id == project.id, Task.deleted_at.is_(None))
         .order_by(Task.u, Task.task_id)
     ):
-        if task_id in answered:
+        if task_id in closed:
             continue
         role = roles.get(task_id)
         if role is not None:
@@ -190,6 +193,7 @@ def stage(
             score=position.score,
             blind=position.blind,
             probability=position.probability,
+            details=position.details,
             state="staged",
             created_at=now,
         )

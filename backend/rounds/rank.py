@@ -10,11 +10,13 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 import strategies
+from backend.config import QueueConfig
 from backend.models.artefact import Model
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
+from backend.rounds.material import Material
 from backend.rounds.mirror import annotated_task_ids
-from backend.rounds.train import labelled_tasks
+from backend.rounds.rules import RuleBook, read_rule_book
 from backend.rounds.window import Choice
 from backend.store.projects import record_event
 from backend.store.tables import Task
@@ -33,8 +35,9 @@ class Candidates:
 class Ranker:
     """The strategy of one project at one moment, ready to choose for a window.
 
-    Without a model a strategy that needs one falls back to random choice; so does any strategy
-    where nothing is embedded yet. `note` says so, and `seconds` how long choosing took.
+    What lacks its input (a model, a label, a field) is replaced by random choice, and so is any
+    strategy where nothing is embedded yet. `notes` say so, and what the strategy itself has to
+    say; `seconds` how long choosing took.
     """
 
     def __init__(
@@ -43,15 +46,15 @@ class Ranker:
         self._context = context
         self._model = model
         config = context.config
-        specification = strategies.parse(config.strategy)
-        self.note: str | None = None
-        if model is None and specification.needs_model:
-            self.note = "The strategy needs a model; what it would choose is random until then."
-            specification = specification.without_model()
-        self._specification = specification
-        self._fields = specification.needs | specification.uses
+        self._specification = specification_of(config)
         self._seed = (config.seed, round_number, seed_offset)
+        self._notes: dict[str, None] = {}
         self.seconds = 0.0
+
+    @property
+    def note(self) -> str | None:
+        """Everything worth telling about the choices, as sentences; None where there is nothing."""
+        return " ".join(self._notes) or None
 
     def choose(self, count: int, taken: frozenset[int]) -> Sequence[Choice]:
         """The best `count` tasks outside `taken`, best first; fewer where the pool ends."""
@@ -63,49 +66,90 @@ class Ranker:
 
     def _choose(self, count: int, taken: frozenset[int]) -> Sequence[Choice]:
         rng = np.random.default_rng(self._seed)
-        candidates = self._candidates(taken)
+        with self._context.database.read() as session:
+            rules = read_rule_book(session, self._context.project_id)
+        candidates = self._candidates(taken, rules)
         if not len(candidates.task_ids) or count < 1:
             return []
-        if not self._fields:
+        material = Material(self._context, self._specification, self._model, rules, taken)
+        if not material.reads_content:
             known: npt.NDArray[np.bool_] = np.ones(len(candidates.task_ids), dtype=bool)
         else:
             known = self._context.cache.contains(candidates.hashes)
         ids = candidates.task_ids[known]
         chosen: list[Choice] = []
         if len(ids):
-            pool = self._pool([h for h, k in zip(candidates.hashes, known, strict=True) if k])
-            selection = self._select(pool, min(count, len(ids)), rng)
+            hashes = [h for h, k in zip(candidates.hashes, known, strict=True) if k]
+            selection = self._select(material, ids, hashes, min(count, len(ids)), rng)
+            self._notes.update(dict.fromkeys((*selection.notes, *selection.warnings)))
             chosen = [
-                Choice(int(ids[index]), branch, None if np.isnan(score) else float(score))
-                for index, branch, score in zip(
-                    selection.indices, selection.branches, selection.scores, strict=True
+                Choice(
+                    int(ids[index]), branch, None if np.isnan(score) else float(score), dict(detail)
+                )
+                for index, branch, score, detail in zip(
+                    selection.indices,
+                    selection.branches,
+                    selection.scores,
+                    selection.details,
+                    strict=True,
                 )
             ]
         if len(chosen) < count and not known.all():
             # Better an item that nothing is known of than an empty queue.
-            self.note = "Part of the window is random: the pool is still being embedded."
-            rest = rng.permutation(candidates.task_ids[~known])[: count - len(chosen)]
-            chosen += [Choice(int(task), "random (not embedded yet)", None) for task in rest]
+            self._say("Part of the window is random: the pool is still being embedded.")
+            rest = candidates.task_ids[~known]
+            pinned = np.isin(rest, list(rules.pinned))
+            order = rng.permutation(len(rest))
+            rest = rest[order[np.argsort(~pinned[order], kind="stable")]][: count - len(chosen)]
+            chosen += [
+                Choice(
+                    int(task),
+                    "pin" if int(task) in rules.pinned else "random (not embedded yet)",
+                    None,
+                )
+                for task in rest
+            ]
         return chosen
 
     def _select(
-        self, pool: strategies.Pool, count: int, rng: np.random.Generator
+        self,
+        material: Material,
+        ids: npt.NDArray[np.int64],
+        hashes: list[bytes],
+        count: int,
+        rng: np.random.Generator,
     ) -> strategies.Selection:
         """The strategy's selection; a random one where the strategy fails on this pool.
 
         An error here would stop the top-ups too, and Label Studio would serve tasks of its own.
         """
         try:
-            return self._specification.select_with_branches(pool, count, rng)
+            pool = material.pool(ids, hashes)
+            specification = self._specification
+            absent = frozenset(
+                field for field in specification.needs if getattr(pool, field) is None
+            )
+            if absent:
+                self._say(
+                    f"The strategy needs {', '.join(map(_in_words, sorted(absent)))}; what it "
+                    "would choose is random until then."
+                )
+                specification = specification.without(absent)
+            return specification.select_with_branches(pool, count, rng)
         except Exception as error:
             logger.exception("The strategy failed; its picks are random.")
-            self.note = (
+            note = (
                 f"The strategy failed ({type(error).__name__}: {error}); what it would choose is "
                 "random. Configure another one."
             )
+            self._say(note)
             with self._context.database.write() as session:
-                record_event(session, self._context.project_id, "error", self.note)
+                record_event(session, self._context.project_id, "error", note)
+            pool = strategies.Pool(size=len(ids))
             return strategies.parse("random").select_with_branches(pool, count, rng)
+
+    def _say(self, sentence: str) -> None:
+        self._notes[sentence] = None
 
     def labels_of(self, task_ids: Sequence[int]) -> dict[int, str]:
         """The model's label for tasks that are embedded; none without a model."""
@@ -136,7 +180,7 @@ class Ranker:
             if self._model.classes[index] in classes
         }
 
-    def _candidates(self, taken: frozenset[int]) -> Candidates:
+    def _candidates(self, taken: frozenset[int], rules: RuleBook) -> Candidates:
         with self._context.database.read() as session:
             project = self._context.project()
             rows = session.execute(
@@ -148,6 +192,7 @@ class Ranker:
                 annotated_task_ids(session, project.id)
                 | queue.holdout_roles(session, project).keys()
                 | queue.failed_tasks(session, project.id)
+                | rules.excluded
                 | taken
             )
         open_rows = [row for row in rows if row.task_id not in closed]
@@ -156,21 +201,22 @@ class Ranker:
             [row.content_hash or b"" for row in open_rows],
         )
 
-    def _pool(self, hashes: list[bytes]) -> strategies.Pool:
-        """Only what the strategy asks for is computed; the embeddings feed the model too."""
-        if not self._fields:
-            return strategies.Pool(size=len(hashes))
-        embeddings = self._context.cache.get(hashes)
-        probabilities = None
-        if self._model is not None and "probabilities" in self._fields:
-            probabilities = self._model.probabilities(embeddings)
-        by_embedding = "embeddings" in self._fields
-        labelled = labelled_tasks(self._context, [None]) if by_embedding else None
-        known = labelled is not None and len(labelled.labels) > 0
-        return strategies.Pool(
-            embeddings=embeddings if by_embedding else None,
-            probabilities=probabilities,
-            labelled_embeddings=labelled.embeddings if labelled is not None and known else None,
-            labels=labelled.labels if labelled is not None and known else None,
-            size=len(hashes),
-        )
+
+def specification_of(config: QueueConfig) -> strategies.Specification:
+    """The configured strategy; where tasks have groups, at most `group_limit` of one in a batch."""
+    if config.group_by is None:
+        return strategies.parse(config.strategy)
+    return strategies.parse({"groups": {"at_most": config.group_limit, "of": config.strategy}})
+
+
+def _in_words(field: str) -> str:
+    return {
+        "probabilities": "a model",
+        "previous_probabilities": "the models of two rounds",
+        "members": "an ensemble (made in the next round)",
+        "predicted_loss": "a loss-prediction head (made in the next round)",
+        "labels": "labels",
+        "labelled_embeddings": "labels",
+        "metadata": "a field of the task data that no task has",
+        "labelled_metadata": "labels",
+    }.get(field, field)

@@ -11,6 +11,7 @@ from backend.rounds.context import ProjectContext
 from backend.rounds.embed import missing
 from backend.rounds.publish import Publisher
 from backend.rounds.rank import Ranker
+from backend.rounds.rules import Rules
 from backend.rounds.schema import schema_of
 from backend.rounds.sync import Sync
 from backend.store import work
@@ -36,6 +37,7 @@ def sync_and_fill(context: ProjectContext, lease: Lease) -> None:
         lease,
         stable_total_seconds=context.settings.stable_total_seconds,
     ).run()
+    Rules(context.database, context.client, lease).read()
     project = context.project()
     if schema_of(project) is None or not project.total:
         return
@@ -59,7 +61,8 @@ def _unanswered(context: ProjectContext) -> int:
 
 
 def needs_new_window(session: Session, project: Project) -> bool:
-    """Whether there is no window, one from before the hold-outs' draw, or a switch cut short.
+    """Whether there is no window, one that the hold-outs' draw or the rules by hand have overtaken,
+    or a switch that was cut short.
 
     Read from the state and not remembered by a job: a job that was killed leaves it true.
     """
@@ -71,8 +74,8 @@ def needs_new_window(session: Session, project: Project) -> bool:
             Pick.project_id == project.id, Pick.version == version
         )
     )
-    drawn = project.holdout_drawn_at
-    return drawn is not None and published is not None and published < drawn
+    overtaken = max(project.holdout_drawn_at or 0.0, project.rules_changed_at or 0.0)
+    return published is not None and published < overtaken
 
 
 def fill_window(context: ProjectContext, lease: Lease, size: int, *, anew: bool) -> None:

@@ -9,19 +9,20 @@ again after a crash is the same window, and no chance is ever taken twice.
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 Family = Literal["strategy", "random", "test", "validation"]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A task that the strategy chose, with the branch that did and its acquisition score."""
+    """A task that the strategy chose: the branch that did, its acquisition score, what decided."""
 
     task_id: int
     branch: str
     score: float | None
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Position:
     branch: str
     score: float | None = None
     probability: float | None = None
+    details: dict[str, Any] = field(default_factory=dict)
 
     @property
     def blind(self) -> bool:
@@ -112,7 +114,8 @@ def compose(
             and is_random_position(ordinal, crowded_share if holdouts else random_share, secret)
         ):
             task = control.pop(0)
-            filled.append(Position(ordinal, "random", task, "random", None, 1 / frame))
+            details = {"frame_size": frame}
+            filled.append(Position(ordinal, "random", task, "random", None, 1 / frame, details))
         else:
             for_strategy.append(ordinal)
 
@@ -120,7 +123,16 @@ def compose(
     reserved = frozenset(taken | {task for task, _ in stock.holdouts})
     choices = list(choose(len(for_strategy), reserved)) if for_strategy else []
     for ordinal, choice in zip(for_strategy, choices, strict=False):
-        filled.append(Position(ordinal, "strategy", choice.task_id, choice.branch, choice.score))
+        filled.append(
+            Position(
+                ordinal,
+                "strategy",
+                choice.task_id,
+                choice.branch,
+                choice.score,
+                details=choice.details,
+            )
+        )
     # The pool is exhausted: what is left over are hold-outs that still wait for a label.
     for ordinal in for_strategy[len(choices) :]:
         if not holdouts:
@@ -139,6 +151,7 @@ def with_current_roles(positions: Sequence[Position], roles: dict[int, Family]) 
             branch=roles[position.task_id],
             score=None,
             probability=None,
+            details={},
         )
         if position.task_id in roles and position.family in ("strategy", "random")
         else position

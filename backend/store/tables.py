@@ -69,6 +69,8 @@ class Project(Base):
     last_synced_at: Mapped[float | None] = mapped_column(Float)
     recounted_at: Mapped[float | None] = mapped_column(Float)
     total: Mapped[int] = mapped_column(default=0)
+    rules_read_at: Mapped[float | None] = mapped_column(Float)
+    rules_changed_at: Mapped[float | None] = mapped_column(Float)
     stable_total: Mapped[int | None]
     stable_total_at: Mapped[float | None] = mapped_column(Float)
     label_changes: Mapped[int] = mapped_column(default=0)
@@ -118,7 +120,10 @@ class Work(Base):
 
 
 class Task(Base):
-    """A task of the project; `u` is its permanent random number, `content_hash` its content's."""
+    """A task of the project; `u` is its permanent random number, `content_hash` its content's.
+
+    `fields` are the short scalar values of its data beside the content: metadata and groups.
+    """
 
     __tablename__ = "task"
     __table_args__ = (Index("task_by_content", "project_id", "content_hash"),)
@@ -129,6 +134,7 @@ class Task(Base):
     task_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     content_hash: Mapped[bytes | None] = mapped_column(LargeBinary(16))
     value: Mapped[str | None] = mapped_column(Text)
+    fields: Mapped[dict[str, Any] | None]
     group_key: Mapped[str | None] = mapped_column(Text)
     u: Mapped[float] = mapped_column(Float)
     deleted_at: Mapped[float | None] = mapped_column(Float)
@@ -261,9 +267,44 @@ class Pick(Base):
     score: Mapped[float | None] = mapped_column(Float)
     blind: Mapped[bool] = mapped_column(Boolean)
     probability: Mapped[float | None] = mapped_column(Float)
+    details: Mapped[dict[str, Any] | None]
     state: Mapped[str] = mapped_column(String(12))
     created_at: Mapped[float] = mapped_column(Float)
     resolved_at: Mapped[float | None] = mapped_column(Float)
+
+
+class HandRule(Base):
+    """A Data Manager tab whose title makes it a rule: `kind` is pin, exclude or boost.
+
+    `digest` is that of its title and filters, `weight` a boost's, `matched` how many tasks it found
+    when it was read; `error` says why it could not be.
+    """
+
+    __tablename__ = "hand_rule"
+
+    project_id: Mapped[int] = mapped_column(
+        ForeignKey("project.id", ondelete="CASCADE"), primary_key=True
+    )
+    view_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(String(10))
+    weight: Mapped[float] = mapped_column(Float, default=1.0)
+    title: Mapped[str] = mapped_column(Text)
+    digest: Mapped[str] = mapped_column(String(64))
+    matched: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None] = mapped_column(Text)
+    read_at: Mapped[float] = mapped_column(Float)
+
+
+class HandRuleTask(Base):
+    """A task that a rule by hand matched when it was last read."""
+
+    __tablename__ = "hand_rule_task"
+
+    project_id: Mapped[int] = mapped_column(
+        ForeignKey("project.id", ondelete="CASCADE"), primary_key=True
+    )
+    view_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    task_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
 
 
 class Round(Base):

@@ -10,7 +10,7 @@ import numpy as np
 from strategies.combining.leaf import Leaf
 from strategies.combining.specification import Selection, Specification
 from strategies.pool import Pool
-from strategies.strategy import Strategy
+from strategies.strategy import Configured
 
 # How many times the size of the next member a chain's member keeps, unless it says otherwise.
 DEFAULT_KEEP = 10
@@ -34,9 +34,9 @@ class Chain(Specification):
     def has_score(self) -> bool:
         return False
 
-    def strategies(self) -> Iterator[Strategy]:
+    def leaves(self) -> Iterator[Configured]:
         for member in self.members:
-            yield from member.strategies()
+            yield from member.leaves()
 
     def to_json(self) -> Any:
         return {
@@ -45,8 +45,8 @@ class Chain(Specification):
             ]
         }
 
-    def without_model(self) -> Specification:
-        return Chain(tuple(member.without_model() for member in self.members), self.keeps)
+    def without(self, absent: frozenset[str]) -> Specification:
+        return Chain(tuple(member.without(absent) for member in self.members), self.keeps)
 
     def sizes(self, size: int) -> list[int]:
         """How many each member must give for a batch of `size`, before the pool limits it."""

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from strategies.combining.specification import Selection, Specification
 from strategies.errors import MissingInputError
+from strategies.groups import group_numbers
 from strategies.pool import Pool
-from strategies.strategy import Strategy
+from strategies.strategy import Configured
 
 # How many more picks than the batch still lacks are asked for at once: what a full group gives
 # too many is passed over, and the strategy has seen it as picked, so its neighbours are covered.
@@ -43,14 +43,15 @@ class GroupLimit(Specification):
     def uses(self) -> frozenset[str]:
         return self.member.uses | {"groups"}
 
-    def strategies(self) -> Iterator[Strategy]:
-        yield from self.member.strategies()
+    def leaves(self) -> Iterator[Configured]:
+        yield from self.member.leaves()
 
     def to_json(self) -> Any:
         return {"groups": {"at_most": self.at_most, "of": self.member.to_json()}}
 
-    def without_model(self) -> Specification:
-        return GroupLimit(self.member.without_model(), self.at_most)
+    def without(self, absent: frozenset[str]) -> Specification:
+        member = self.member.without(absent)
+        return member if "groups" in absent else GroupLimit(member, self.at_most)
 
     def pick(self, pool: Pool, size: int, rng: np.random.Generator | None) -> Selection:
         if pool.groups is None:
@@ -73,12 +74,3 @@ class GroupLimit(Specification):
             full = np.flatnonzero(taken[group_of] >= self.at_most)
             pool = pool.with_picked(found.indices[kept]).without(full)
         return Selection.joined(parts, order)
-
-
-def group_numbers(groups: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """The groups numbered from 0: (n,) int64. Texts and numbers may be mixed."""
-    if groups.dtype.kind == "O":
-        # Told apart as they are written: 1 and "1" come from the same field of different exports.
-        groups = np.array([str(group) for group in groups], dtype=np.str_)
-    numbers: npt.NDArray[np.int64] = np.unique(groups, return_inverse=True)[1].reshape(-1)
-    return numbers

@@ -10,7 +10,7 @@ from strategies.arrays import Scores
 from strategies.combining.specification import Selection, Specification
 from strategies.pool import Pool
 from strategies.registry import strategy
-from strategies.strategy import Strategy
+from strategies.strategy import Configured, Strategy
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Leaf(Specification):
     def has_score(self) -> bool:
         return self.strategy.has_score
 
-    def strategies(self) -> Iterator[Strategy]:
-        yield self.strategy
+    def leaves(self) -> Iterator[Configured]:
+        yield Configured(self.strategy, self.parameters)
 
     def to_json(self) -> Any:
         return {self.name: dict(self.given)} if self.given else self.name
 
-    def without_model(self) -> Specification:
-        return random_leaf() if self.needs_model else self
+    def without(self, absent: frozenset[str]) -> Specification:
+        return random_leaf() if self.needs & absent else self
 
     def score(self, pool: Pool, rng: np.random.Generator | None = None) -> Scores:
         return self.strategy.score(pool, rng, self.parameters)
@@ -53,5 +53,5 @@ class Leaf(Specification):
 
 
 def random_leaf() -> Leaf:
-    """What stands in for a strategy that needs a model before one exists."""
+    """What stands in for a strategy that needs what is not there yet."""
     return Leaf(strategy("random"))

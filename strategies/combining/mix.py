@@ -9,7 +9,7 @@ import numpy as np
 from strategies.apportionment import interleaved, largest_remainder
 from strategies.combining.specification import Selection, Specification
 from strategies.pool import Pool
-from strategies.strategy import Strategy
+from strategies.strategy import Configured
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,16 @@ class Mix(Specification):
     def has_score(self) -> bool:
         return False
 
-    def strategies(self) -> Iterator[Strategy]:
+    def leaves(self) -> Iterator[Configured]:
         for member in self.members:
-            yield from member.strategies()
+            yield from member.leaves()
 
     def to_json(self) -> Any:
         pairs = zip(self.shares, self.members, strict=True)
         return {"mix": [{"share": share, "of": member.to_json()} for share, member in pairs]}
 
-    def without_model(self) -> Specification:
-        return Mix(self.shares, tuple(member.without_model() for member in self.members))
+    def without(self, absent: frozenset[str]) -> Specification:
+        return Mix(self.shares, tuple(member.without(absent) for member in self.members))
 
     def pick(self, pool: Pool, size: int, rng: np.random.Generator | None) -> Selection:
         parts = []

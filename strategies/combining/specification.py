@@ -11,7 +11,7 @@ from strategies.arrays import Indices, Scores
 from strategies.errors import NoScoreError
 from strategies.pins import pinned_first
 from strategies.pool import Pool
-from strategies.strategy import Strategy, check_rng, check_size
+from strategies.strategy import Configured, check_rng, check_size
 
 PIN = "pin"  # the branch of what was pinned by hand
 
@@ -70,16 +70,19 @@ class Specification(ABC):
         """Whether `score` gives one number an item."""
 
     @abstractmethod
-    def strategies(self) -> Iterator[Strategy]:
-        """The single strategies in it, in order."""
+    def leaves(self) -> Iterator[Configured]:
+        """The single strategies in it with their parameters, in order."""
 
     @abstractmethod
     def to_json(self) -> Any:
         """The specification as JSON values, from which `parse` makes an equal object."""
 
     @abstractmethod
-    def without_model(self) -> "Specification":
-        """The same, with `random` for each strategy that needs a model: for before one exists."""
+    def without(self, absent: frozenset[str]) -> "Specification":
+        """The same, with `random` for each strategy that needs an absent field of the pool.
+
+        For the time before there is a model, a label, or whatever else it asks for.
+        """
 
     @abstractmethod
     def pick(self, pool: Pool, size: int, rng: np.random.Generator | None) -> Selection:
@@ -93,17 +96,22 @@ class Specification(ABC):
     @property
     def needs(self) -> frozenset[str]:
         """The fields of the pool that must be there."""
-        return frozenset().union(*(found.needs for found in self.strategies()))
+        return frozenset().union(*(leaf.strategy.needs for leaf in self.leaves()))
 
     @property
     def uses(self) -> frozenset[str]:
         """The fields of the pool that it reads, those that may be absent included."""
-        return frozenset().union(*(found.uses for found in self.strategies()))
+        return frozenset().union(*(leaf.strategy.uses for leaf in self.leaves()))
 
     @property
     def needs_model(self) -> bool:
         """Whether it needs something that only a trained model can supply."""
-        return any(found.needs_model for found in self.strategies())
+        return any(leaf.strategy.needs_model for leaf in self.leaves())
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns of the pool's metadata that its strategies name."""
+        return frozenset().union(*(leaf.parameters.get("columns") or () for leaf in self.leaves()))
 
     def select(self, pool: Pool, size: int, rng: np.random.Generator | None = None) -> Indices:
         """`size` distinct indices, best first, int64; fewer only where fewer are eligible."""
@@ -115,8 +123,8 @@ class Specification(ABC):
         """The same picks, each with the strategy that chose it and its score."""
         check_size(size)
         check_rng(rng)
-        for single in self.strategies():
-            single.check(pool)
+        for leaf in self.leaves():
+            leaf.strategy.check(pool)
         size = min(int(size), len(pool.eligible))
         pool, pins = pinned_first(pool, size)
         found = self.pick(pool, size - len(pins), rng)

@@ -12,7 +12,7 @@ from strategies.combining.leaf import random_leaf
 from strategies.combining.specification import Selection, Specification
 from strategies.pool import Pool
 from strategies.ranking import normalised_ranks
-from strategies.strategy import Strategy
+from strategies.strategy import Configured
 
 
 @dataclass(frozen=True)
@@ -30,20 +30,20 @@ class Weight(Specification):
     def has_score(self) -> bool:
         return True
 
-    def strategies(self) -> Iterator[Strategy]:
+    def leaves(self) -> Iterator[Configured]:
         for member in self.members:
-            yield from member.strategies()
+            yield from member.leaves()
 
     def to_json(self) -> Any:
         pairs = zip(self.weights, self.members, strict=True)
         return {"weight": [{"weight": weight, "of": member.to_json()} for weight, member in pairs]}
 
-    def without_model(self) -> Specification:
-        # A random order has no score to weigh, so what needs a model drops out of the sum.
+    def without(self, absent: frozenset[str]) -> Specification:
+        # A random order has no score to weigh, so what lacks its input drops out of the sum.
         kept = [
             (weight, member)
             for weight, member in zip(self.weights, self.members, strict=True)
-            if not member.needs_model
+            if not member.needs & absent
         ]
         if not kept:
             return random_leaf()

@@ -178,7 +178,9 @@ def test_a_strategy_that_fails_leaves_no_queue_empty_and_is_told_of(trained, mon
     def fail(*_):
         raise ValueError("k_center: row 3 is zero")
 
-    monkeypatch.setattr(failing, "_specification", SimpleNamespace(select_with_branches=fail))
+    nothing = dict.fromkeys(("needs", "uses", "columns"), frozenset())
+    broken = SimpleNamespace(**nothing, select_with_branches=fail)
+    monkeypatch.setattr(failing, "_specification", broken)
     choices = failing.choose(10, frozenset())
     assert len({choice.task_id for choice in choices}) == 10
     assert {choice.branch for choice in choices} == {"random"}

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import MissingInputError, NoScoreError, Pool, parse, score, select
 from strategies.apportionment import interleaved, largest_remainder
 from strategies.combining.chain import Chain
+from strategies.pool import MODEL_FIELDS
 from tests.strategies.pools import full_fields, full_pool
 
 
@@ -210,6 +211,6 @@ def test_random_stands_in_for_what_needs_a_model(
 ) -> None:
     parsed = parse(spec)
     assert parsed.needs_model is needs_model
-    assert parsed.without_model().to_json() == stand_in
-    assert not parsed.without_model().needs_model
-    assert len(parsed.without_model().select(Pool(embeddings=np.eye(6)), 4, seeded())) == 4
+    assert parsed.without(MODEL_FIELDS).to_json() == stand_in
+    assert not parsed.without(MODEL_FIELDS).needs_model
+    assert len(parsed.without(MODEL_FIELDS).select(Pool(embeddings=np.eye(6)), 4, seeded())) == 4

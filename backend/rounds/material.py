@@ -1,0 +1,127 @@
+"""What the strategies see: the state, the embeddings and the models as the arrays of a Pool."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import strategies
+from backend.models.artefact import Model
+from backend.rounds.context import ProjectContext
+from backend.rounds.fields import Fields, column, groups, read_fields
+from backend.rounds.rules import RuleBook
+from backend.rounds.train import LabelledTasks, labelled_tasks
+
+# Fields that are made from a task's content, which must be embedded for it.
+CONTENT_FIELDS = frozenset(
+    {"embeddings", "probabilities", "previous_probabilities", "members", "predicted_loss"}
+)
+
+
+class Material:
+    """Builds the pool of one choice; only what the strategy asks for is computed.
+
+    `taken` are tasks that are in the queue already: their groups count towards the limit.
+    """
+
+    def __init__(
+        self,
+        context: ProjectContext,
+        specification: strategies.Specification,
+        model: Model | None,
+        rules: RuleBook,
+        taken: frozenset[int],
+    ) -> None:
+        self._context = context
+        self._fields = specification.needs | specification.uses
+        self._columns = sorted(specification.columns)
+        self._model = model
+        self._rules = rules
+        self._taken = taken
+        self._config = context.config
+
+    @property
+    def reads_content(self) -> bool:
+        """Whether a task must be embedded for this strategy."""
+        return bool(self._fields & CONTENT_FIELDS)
+
+    def pool(self, task_ids: npt.NDArray[np.int64], hashes: list[bytes]) -> strategies.Pool:
+        """The pool of these tasks; `hashes` are their contents, embedded where they are needed."""
+        asked = self._fields
+        embeddings = self._context.cache.get(hashes) if self.reads_content else None
+        labelled = None
+        if asked & {"labelled_embeddings", "labels", "labelled_metadata"}:
+            labelled = labelled_tasks(self._context, [None])
+            if not len(labelled.labels):
+                labelled = None
+        fields = self._task_fields()
+        metadata, labelled_metadata = self._metadata(fields, task_ids, labelled)
+        group_of, excluded = self._groups(fields, task_ids)
+        return strategies.Pool(
+            embeddings=embeddings if "embeddings" in asked else None,
+            **self._predictions(embeddings),
+            labelled_embeddings=None if labelled is None else labelled.embeddings,
+            labels=None if labelled is None else labelled.labels,
+            metadata=metadata,
+            labelled_metadata=labelled_metadata,
+            groups=group_of,
+            excluded=excluded,
+            pinned=self._rules.pins_among(task_ids),
+            weights=self._rules.weights_of(task_ids),
+            size=len(task_ids),
+        )
+
+    def _predictions(self, embeddings: npt.NDArray[np.float32] | None) -> dict[str, Any]:
+        model, asked = self._model, self._fields
+        if model is None or embeddings is None:
+            return {}
+        found: dict[str, Any] = {}
+        if asked & {"probabilities", "predicted_loss"}:
+            found["probabilities"] = model.probabilities(embeddings)
+        if "previous_probabilities" in asked:
+            previous = self._context.model_before(model)
+            if previous is not None:
+                found["previous_probabilities"] = previous.probabilities(embeddings)
+        return found
+
+    def _task_fields(self) -> Fields:
+        reads_metadata = bool(self._fields & {"metadata", "labelled_metadata"})
+        if not reads_metadata and not ("groups" in self._fields and self._config.group_by):
+            return {}
+        with self._context.database.read() as session:
+            return read_fields(session, self._context.project_id)
+
+    def _metadata(
+        self, fields: Fields, task_ids: npt.NDArray[np.int64], labelled: LabelledTasks | None
+    ) -> tuple[dict[str, npt.NDArray[Any]] | None, dict[str, npt.NDArray[Any]] | None]:
+        if "metadata" not in self._fields:
+            return None, None
+        names = self._columns or sorted({name for values in fields.values() for name in values})
+        found = {
+            name: values
+            for name in names
+            if (values := column(fields, task_ids.tolist(), name)) is not None
+        }
+        if not found:
+            return None, None
+        if labelled is None:
+            return found, None
+        of_labelled = {
+            name: values
+            for name in found
+            if (values := column(fields, labelled.task_ids, name)) is not None
+        }
+        return found, of_labelled
+
+    def _groups(
+        self, fields: Fields, task_ids: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[Any] | None, npt.NDArray[np.bool_] | None]:
+        """The groups, and the tasks whose group has its share of the queue already."""
+        name = self._config.group_by
+        if name is None or "groups" not in self._fields:
+            return None, None
+        found = groups(fields, task_ids.tolist(), name)
+        queued = groups(fields, sorted(self._taken), name)
+        names, counts = np.unique(queued, return_counts=True)
+        full = names[counts >= self._config.group_limit]
+        return found, np.isin(found, full)
