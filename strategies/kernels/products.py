@@ -1,5 +1,8 @@
 """Matrix products with the rows of one large matrix, on the CPU (NumPy) or on a GPU (PyTorch)."""
 
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -34,12 +37,22 @@ class Products:
             return product
         chosen = self._on_device[rows if isinstance(rows, slice) else self._index(rows)]
         held = torch.from_numpy(np.ascontiguousarray(right)).to(chosen.device)
-        result: Floats = (chosen @ held.T).cpu().numpy()
+        with _full_precision():
+            result: Floats = (chosen @ held.T).cpu().numpy()
         return result
+
+    def taken(self, rows: Indices) -> "Products":
+        """The products of a copy of these rows, for more than one product with the same rows."""
+        taken = copy.copy(self)
+        if self._on_device is None:
+            taken.matrix = self.matrix[rows]
+        else:
+            taken._on_device = self._on_device[self._index(rows)]
+        return taken
 
     def _index(self, rows: Indices) -> torch.Tensor:
         assert self._on_device is not None
-        return torch.from_numpy(rows).to(self._on_device.device)
+        return torch.from_numpy(np.ascontiguousarray(rows)).to(self._on_device.device)
 
 
 def to_device(matrix: Floats, device: str) -> torch.Tensor:
@@ -53,3 +66,14 @@ def to_device(matrix: Floats, device: str) -> torch.Tensor:
     held: Any = torch.from_numpy(np.array(matrix))
     moved: torch.Tensor = held.to(device)
     return moved
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Products without TF32, whatever the program around allows; its choice is put back."""
+    allowed = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = allowed

@@ -1,0 +1,133 @@
+"""Farthest-first traversal in rounds: the exact picks, from few of the distances."""
+
+import numpy as np
+
+from strategies.arrays import Indices, Mask
+from strategies.kernels.k_center_cover import Cover
+from strategies.kernels.k_center_rows import Exact, square_distances
+
+# Candidates that a round looks at: the product of all pairs of them is then a small part of it.
+FRONT = 512
+LARGEST_FRONT = 4096
+# Clusters that meet a new centre at once.
+PROBES = 2
+
+
+def farthest_first(cover: Cover, size: int) -> tuple[Indices, Exact]:
+    """The next `size` picks, each the candidate with the largest distance to its nearest centre.
+
+    A round takes the candidates with the highest bounds, brings these up to date and runs the plain
+    loop among them for as long as its pick is above all bounds outside. Equal distances go to the
+    lowest row of the pool, inside and outside alike.
+
+    cover    at least one centre; the candidates with key -inf are not picked
+    returns  the positions and their squared distances at the moment of the pick, both (size,)
+    """
+    picks: list[int] = []
+    values: list[float] = []
+    width = FRONT
+    while len(picks) < size:
+        front, bound = _front(cover, width)
+        found, distances, finished = _round(cover, front, bound, size - len(picks))
+        picks += found
+        values += distances
+        if finished:
+            rest = _all_that_remain(cover, size - len(picks))
+            picks += rest.tolist()
+            values += [0.0] * len(rest)
+        # Few picks: the bounds outside are too near, as among many equal distances.
+        width = min(2 * width, LARGEST_FRONT) if len(found) * 32 < width else width
+        width = max(width // 2, FRONT) if len(found) * 4 > width else width
+    return np.array(picks, dtype=np.int64), np.array(values, dtype=np.float64)
+
+
+Bound = tuple[float, int]  # a squared distance and a row of the pool; later rows come after
+
+
+def _front(cover: Cover, width: int) -> tuple[Indices, Bound]:
+    """The candidates that come first by (highest key, lowest row), and the last of them."""
+    keys, rows = cover.key, cover.rows.order
+    if width >= len(keys):
+        return np.flatnonzero(keys > -np.inf), (-np.inf, len(cover.rows.points))
+    lowest = float(np.partition(keys, len(keys) - width)[len(keys) - width])
+    if lowest == -np.inf:
+        return np.flatnonzero(keys > -np.inf), (-np.inf, len(cover.rows.points))
+    above = np.flatnonzero(keys > lowest)
+    equal = np.flatnonzero(keys == lowest)
+    if len(equal) > width - len(above):
+        equal = equal[np.argsort(rows[equal])[: width - len(above)]]
+    return np.concatenate([above, equal]), (lowest, int(rows[equal].max()))
+
+
+def _round(
+    cover: Cover, front: Indices, bound: Bound, most: int
+) -> tuple[list[int], list[float], bool]:
+    """Picks among the front for as long as they come before the bound."""
+    front = cover.refresh(front, bound[0])
+    cover.settle(front)
+    front = front[_not_after(cover.key[front], cover.rows.order[front], bound)]
+    if len(front) == 0:
+        return [], [], False
+    # In the order of the pool: argmax then finds the lowest row among equals.
+    front = front[np.argsort(cover.rows.order[front])]
+    rows = cover.rows.order[front]
+    exact = cover.rows.exact(front)
+    gram, error = cover.gram(front)
+    highest = cover.key[front]  # at least the squared distance
+    settled = highest.copy()  # the exact one to the first `compared` centres of this round
+    compared = np.zeros(len(front), dtype=np.int64)
+    certain = np.ones(len(front), dtype=np.bool_)
+    chosen: list[int] = []
+    distances: list[float] = []
+    finished = False
+    while len(chosen) < most and not finished:
+        first = int(highest.argmax())
+        value = float(highest[first])
+        if value < bound[0] or (value == bound[0] and rows[first] > bound[1]):
+            break
+        if not certain[first]:
+            others = np.array(chosen[compared[first] :])
+            near = others[gram[first, others] - error < settled[first]]
+            found = square_distances(exact[near], exact[first]).min(initial=np.inf)
+            settled[first] = highest[first] = min(settled[first], found)
+            compared[first] = len(chosen)
+            certain[first] = True
+            continue
+        if value == 0.0:
+            finished = True
+            continue
+        chosen.append(first)
+        distances.append(value)
+        np.minimum(highest, gram[first] + error, out=highest)
+        certain &= gram[first] - error >= highest
+        highest[first] = -np.inf
+        certain[first] = True
+    _write_back(cover, front, chosen, settled, compared, certain, highest)
+    return [int(i) for i in front[chosen]], distances, finished
+
+
+def _write_back(
+    cover: Cover,
+    front: Indices,
+    chosen: list[int],
+    settled: Exact,
+    compared: Indices,
+    certain: Mask,
+    highest: Exact,
+) -> None:
+    start = cover.count
+    cover.settled_value[front] = settled
+    cover.settled[front] = start + np.where(certain, len(chosen), compared)
+    cover.key[front] = highest
+    if chosen:
+        cover.pick(front[chosen], PROBES)
+
+
+def _not_after(keys: Exact, rows: Indices, bound: Bound) -> Mask:
+    return np.asarray((keys > bound[0]) | ((keys == bound[0]) & (rows <= bound[1])))
+
+
+def _all_that_remain(cover: Cover, count: int) -> Indices:
+    """Where every candidate coincides with a centre: the lowest rows first."""
+    remaining = np.flatnonzero(cover.key > -np.inf)
+    return remaining[np.argsort(cover.rows.order[remaining])[:count]]
