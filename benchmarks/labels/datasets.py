@@ -130,10 +130,8 @@ SETS: dict[str, DataSet] = {
         DataSet("mnist_5k", "image, 10 balanced", mnist_5k, "mnist_5k"),
         DataSet("election_tweets", "text, 2 balanced", election_tweets, "election_tweets"),
         DataSet("friends_lines", "text, 6, hard", friends_lines, "friends_lines"),
-        DataSet("mnist_tail", "image, 10, 1 to 20", mnist_5k, "mnist_5k", 500, long_tail),
-        DataSet(
-            "newsgroups_tail", "text, 20, 1 to 20", newsgroups20, "newsgroups20", 600, long_tail
-        ),
+        DataSet("mnist_tail", "image, 10, tail", mnist_5k, "mnist_5k", 500, long_tail),
+        DataSet("newsgroups_tail", "text, 20, tail", newsgroups20, "newsgroups20", 600, long_tail),
         DataSet("crude_or_other", "text, 2, 4 %", reuters52, "reuters52", 1_000, crude_or_other),
     )
 }
@@ -152,7 +150,7 @@ def _table(
     files: Sequence[str],
     text: str,
     label: str,
-    wanted: Callable[[Sequence[str]], bool] = lambda row: True,
+    wanted: Callable[[Sequence[str]], bool] | None = None,
 ) -> Iterator[tuple[str, str]]:
     """(text, label) of each row of tab-separated tables with three lines of header."""
     csv.field_size_limit(1 << 24)
@@ -165,7 +163,9 @@ def _table(
             next(rows)
             columns = names.index(text), names.index(label)
             for row in rows:
-                if len(row) > max(columns) and row[columns[1]].strip() and wanted(row):
+                if len(row) <= max(columns) or not row[columns[1]].strip():
+                    continue
+                if wanted is None or wanted(row):
                     yield row[columns[0]], row[columns[1]].strip()
 
 

@@ -25,11 +25,16 @@ POOL_AT_MOST = 5_000
 class Data(Protocol):
     """What a run needs of a data set (`embeddings.Embedded`)."""
 
-    name: str
-    embeddings: Matrix
-    labels: Integers
-    classes: tuple[str, ...]
-    test: int
+    @property
+    def name(self) -> str: ...
+    @property
+    def embeddings(self) -> Matrix: ...
+    @property
+    def labels(self) -> Integers: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def test(self) -> int: ...
 
 
 @dataclass(frozen=True, eq=False)

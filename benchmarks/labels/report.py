@@ -39,6 +39,15 @@ class Measured:
             if task.points == points and task.seed < seeds:
                 self._found.setdefault((task.set, task.strategy), {})[task.seed] = outcome
 
+    def seconds(self, strategy: str) -> float:
+        """The mean seconds of selection in a run."""
+        spent = [
+            run["seconds"]
+            for name in self.sets
+            for run in self._found.get((name, strategy), {}).values()
+        ]
+        return float(np.mean(spent)) if spent else float("nan")
+
     def seeds(self, name: str, *strategies: str) -> list[int]:
         """The seeds for which the set has a run of each of these strategies."""
         runs = [set(self._found.get((name, strategy), {})) for strategy in strategies]
@@ -77,8 +86,8 @@ class Measured:
         seeds = self.seeds(name, strategy, RANDOM)
         if not seeds:
             return None
-        both = (self.curves(name, s, seeds, "accuracy") for s in (strategy, RANDOM))
-        return labels_saved_interval(*both, self.points)
+        own, random = (self.curves(name, s, seeds, "accuracy") for s in (strategy, RANDOM))
+        return labels_saved_interval(own, random, self.points)
 
     def compared(self, strategy: str, what: str, against: str = RANDOM) -> dict[str, Difference]:
         """The difference on each set that has pairs."""
@@ -119,10 +128,8 @@ def _overview(measured: Measured) -> Table:
         table.add_column(column, justify="left" if column == "strategy" else "right")
     rows = []
     for strategy in measured.strategies:
-        accuracy, f1 = (
-            measured.compared(strategy, "accuracy"),
-            measured.compared(strategy, "macro_f1"),
-        )
+        accuracy = measured.compared(strategy, "accuracy")
+        f1 = measured.compared(strategy, "macro_f1")
         if strategy == RANDOM or not accuracy:
             continue
         means = {
@@ -141,7 +148,7 @@ def _overview(measured: Measured) -> Table:
             _worst(f1),
             f"{sum(below)} of {len(below)}",
             f"{100 * np.mean(saved):.0f} %",
-            f"{_seconds(measured, strategy):.1f}",
+            f"{measured.seconds(strategy):.1f}",
         )
         rows.append((-np.mean([d.mean for d in accuracy.values()]), row))
     for _, row in sorted(rows, key=lambda pair: pair[0]):
@@ -177,16 +184,12 @@ def _against_the_best(measured: Measured, champion: str) -> Table:
         table.add_column(column)
     for name in measured.sets:
         others = [
-            (measured.areas(name, strategy, RANDOM, "accuracy"), strategy)
+            (list(measured.areas(name, strategy, RANDOM, "accuracy").values()), strategy)
             for strategy in measured.strategies
             if strategy not in (champion, RANDOM)
         ]
         ranked = sorted(
-            (
-                (float(np.mean(list(found.values()))), strategy)
-                for found, strategy in others
-                if found
-            ),
+            ((float(np.mean(found)), strategy) for found, strategy in others if found),
             reverse=True,
         )
         better = [
@@ -221,15 +224,6 @@ def _marked(differences: Sequence[Difference]) -> Iterator[str]:
 def _worst(found: Mapping[str, Difference]) -> str:
     name, difference = min(found.items(), key=lambda item: item[1].mean)
     return f"{difference.mean:+.2f} {name}"
-
-
-def _seconds(measured: Measured, strategy: str) -> float:
-    spent = [
-        run["seconds"]
-        for name in measured.sets
-        for run in measured._found.get((name, strategy), {}).values()
-    ]
-    return float(np.mean(spent)) if spent else float("nan")
 
 
 def _short(strategy: str) -> str:
