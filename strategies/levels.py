@@ -1,4 +1,4 @@
-"""The levels of metadata columns: values, bins of numbers, and crossings; missing is one of them."""
+"""The levels of metadata columns: values, bins of numbers, and crossings; missing is one too."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ def column_levels(
         written, codes = _coded(values)
         keys = names = written
         known = {name: code for code, name in enumerate(written)}
-        held = np.full(0 if labelled is None else len(labelled), UNSEEN, dtype=np.int64)
+        held: Indices = np.full(0 if labelled is None else len(labelled), UNSEEN, dtype=np.int64)
         if labelled is not None:
             other, other_codes = _coded(labelled)
             translated = np.array([known.get(name, UNSEEN) for name in other], dtype=np.int64)
@@ -82,14 +82,14 @@ def column_levels(
     )
 
 
-def crossed(several: Sequence[Levels]) -> Levels:
+def combinations(several: Sequence[Levels]) -> Levels:
     """Every combination of levels that an item of the pool has."""
     whole = several[0]
     for other in several[1:]:
         width = len(other)
         pairs, pool = np.unique(whole.pool * width + other.pool, return_inverse=True)
         first, second = np.divmod(pairs, width)
-        labelled = np.empty(0, dtype=np.int64)
+        labelled: Indices = np.empty(0, dtype=np.int64)
         if len(whole.labelled) == len(other.labelled) and len(pairs):
             sought = whole.labelled * width + other.labelled
             place = np.minimum(np.searchsorted(pairs, sought), len(pairs) - 1)
@@ -132,7 +132,8 @@ def _cuts(values: Column, bins: int, binning: Binning) -> npt.NDArray[np.float64
     if binning == "width":
         return np.linspace(measured.min(), measured.max(), bins + 1)
     # A value that many items share may be several quantiles at once; those bins become one.
-    return np.unique(np.quantile(measured, np.linspace(0.0, 1.0, bins + 1)))
+    edges: npt.NDArray[np.float64] = np.quantile(measured, np.linspace(0.0, 1.0, bins + 1))
+    return np.unique(edges)
 
 
 def _binned(values: Column, cuts: npt.NDArray[np.float64]) -> Indices:

@@ -1,4 +1,4 @@
-"""The columns of a pool's metadata: which are meant, which values are missing, which are numbers."""
+"""The columns of a pool's metadata: which are meant, what is missing, what is a number."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -112,7 +112,7 @@ def numbers(values: Column) -> npt.NDArray[np.float64] | None:
 
 
 def as_text(value: Any) -> str:
-    """A value as the name of a level: 2 for 2.0, so that integers and floats of equal value agree."""
+    """A value as the name of a level: 2 for 2.0, so that equal integers and floats agree."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, float | np.floating) and math.isfinite(value) and value == int(value):

@@ -3,11 +3,19 @@
 import numpy as np
 
 from strategies.arrays import Indices, Scores
+from strategies.diversity.class_quota import class_quota
 from strategies.diversity.k_center import k_center
+from strategies.diversity.label_distribution_matching import label_distribution_matching
+from strategies.diversity.metadata_balance import metadata_balance
+from strategies.diversity.rare_properties import rare_properties, rare_properties_score
+from strategies.diversity.spread_properties import spread_properties
+from strategies.diversity.tail_first import tail_first, tail_first_score
 from strategies.errors import GrammarError, suggestion
 from strategies.hybrid.power_bald import power_bald
 from strategies.pins import pinned_first
 from strategies.pool import Pool
+from strategies.random_sampling.by_group import random_groups
+from strategies.random_sampling.stratified import stratified
 from strategies.random_sampling.uniform import random_sampling
 from strategies.strategy import Strategy, check_rng, check_size
 from strategies.uncertainty.bald import bald
@@ -58,7 +66,39 @@ REGISTRY: dict[str, Strategy] = {
             selecting=power_bald,
         ),
         Strategy("k_center", "Sener and Savarese 2018, arXiv 1708.00489", selecting=k_center),
+        Strategy("class_quota", "Cochran, Sampling Techniques, chapter 5A", selecting=class_quota),
+        Strategy(
+            "tail_first",
+            "Bengar et al. 2022, arXiv 2110.04543",
+            scoring=tail_first_score,
+            selecting=tail_first,
+        ),
+        Strategy(
+            "label_distribution_matching",
+            "Bengar et al. 2022, arXiv 2110.04543",
+            selecting=label_distribution_matching,
+        ),
+        Strategy(
+            "metadata_balance",
+            "Balinski and Young 1982; Pocock and Simon 1975",
+            selecting=metadata_balance,
+        ),
+        Strategy(
+            "rare_properties",
+            "Iglewicz and Hoaglin 1993, chapter 3",
+            scoring=rare_properties_score,
+            selecting=rare_properties,
+        ),
+        Strategy(
+            "spread_properties",
+            "Mak and Joseph 2018; Minasny and McBratney 2006",
+            selecting=spread_properties,
+        ),
         Strategy("random", "Cochran, Sampling Techniques, chapter 2", selecting=random_sampling),
+        Strategy("stratified", "Neyman 1934; Cochran, chapter 5", selecting=stratified),
+        Strategy(
+            "random_groups", "Deville and Tille 1998; Cochran, chapter 9A", selecting=random_groups
+        ),
     )
 }
 

@@ -39,7 +39,7 @@ def seated(
     priority  (L,) distinct numbers: equal quotients go to the lowest
     returns   (size,) int64 places of `levels`
 
-    O(e log e). Source: Balinski and Young, Fair Representation, 1982, appendix A.
+    O(e log e). Source: Balinski and Young, Fair Representation, 1982.
     """
     own = shares[levels]
     seats = held[levels] + ranks_within(levels) + 0.5

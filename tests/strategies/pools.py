@@ -20,8 +20,14 @@ def full_fields(
         "members": rng.dirichlet(concentration, size=(3, n)),
         "labelled_embeddings": rng.normal(size=(labelled, dimensions)),
         "labels": rng.integers(classes, size=labelled),
-        "metadata": {"site": rng.choice(["north", "south"], size=n)},
-        "labelled_metadata": {"site": rng.choice(["north", "south"], size=labelled)},
+        "metadata": {
+            "site": rng.choice(["north", "south"], size=n),
+            "image:sharpness": np.random.default_rng(seed + 1).gamma(2.0, size=n),
+        },
+        "labelled_metadata": {
+            "site": rng.choice(["north", "south"], size=labelled),
+            "image:sharpness": np.random.default_rng(seed + 2).gamma(2.0, size=labelled),
+        },
         "groups": rng.integers(max(1, n // 3), size=n),
         "predicted_loss": rng.random(n),
     }

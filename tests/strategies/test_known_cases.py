@@ -19,6 +19,7 @@ TWO_MEMBERS = np.array(
     ]
 )
 VOTES = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 2]])  # item, member
+THREE_AND_ONE = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.1, 0.9]])
 LINE = np.array([[0.0], [1.0], [4.0], [10.0], [11.0]])
 
 # name, fields of the pool, size, the picks in order
@@ -56,8 +57,57 @@ KNOWN: list[tuple[str, dict[str, Any], int, list[int]]] = [
     ("k_center", {"embeddings": LINE}, 5, [2, 4, 0, 1, 3]),
     # From the labelled 0: 11 (at 11), 4 (at 4), and 1 and 10 (both at 1), 0 (at 0).
     ("k_center", {"embeddings": LINE, "labelled_embeddings": LINE[:1]}, 5, [4, 2, 1, 3, 0]),
+    # Predicted 0 (a tie), 0, 0 and 0: by margin alone.
+    ("class_quota", {"probabilities": PREDICTIONS}, 4, [0, 1, 3, 2]),
+    # A seat each for classes 0 and 1 first; in class 0 the gaps are 0.8, 0.2 and 0.6.
+    ("class_quota", {"probabilities": THREE_AND_ONE}, 4, [1, 3, 2, 0]),
+    # Class 1 has one label and class 0 three: class 1 first, then class 0 by its gaps.
+    (
+        "tail_first",
+        {"probabilities": THREE_AND_ONE, "labels": np.array([0, 0, 0, 1])},
+        4,
+        [3, 1, 2, 0],
+    ),
+    # Labels 1 and 0 of two classes; the pool's mean is (0.6, 0.4). Together with the label, item 3
+    # gives (0.6, 0.4) itself; then (2.1, 0.9)/3 is nearest, and (2.9, 1.1)/4 is nearer than 3/4.
+    (
+        "label_distribution_matching",
+        {"probabilities": THREE_AND_ONE, "labels": np.array([0])},
+        2,
+        [3, 1],
+    ),
+    # Two north and one south labelled, of the pool three north and one south: the south comes
+    # first, and only one item is north and west.
+    (
+        "metadata_balance",
+        {
+            "metadata": {"site": np.array(["south", "north"])},
+            "labelled_metadata": {"site": np.array(["north", "south", "north"])},
+        },
+        2,
+        [0, 1],
+    ),
+    # Median 3, quartiles 2 and 4: |x - 3| / 2 is 1, 0.5, 0, 0.5 and 48.5.
+    (
+        "rare_properties",
+        {"metadata": {"image:size": np.array([1.0, 2.0, 3.0, 4.0, 100.0])}},
+        5,
+        [4, 0, 1, 3, 2],
+    ),
+    # Quantiles 0.1, 0.3, 0.5, 0.7 and 0.9: the middle first. Then 2 (u^2 - u + 1/2) - |u - 1/2| is
+    # 0.42, 0.38, 0.5, 0.38, 0.42: the lower of two; then 3 (...) - |u - 1/2| - |u - 0.3| at 0.1,
+    # 0.7 and 0.9 is 0.63, 0.27 and 0.23.
+    (
+        "spread_properties",
+        {"metadata": {"image:size": np.array([5.0, 2.0, 9.0, 4.0, 1.0])}},
+        3,
+        [3, 1, 2],
+    ),
     # Only one way to choose one item of one.
     ("random", {"size": 1}, 1, [0]),
+    # One item of each of two sites can only be drawn from the one that may be picked.
+    ("stratified", {"size": 2, "excluded": np.array([True, False])}, 1, [1]),
+    ("random_groups", {"groups": np.array([5]), "size": 1}, 1, [0]),
 ]
 
 

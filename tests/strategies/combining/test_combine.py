@@ -177,7 +177,7 @@ def test_combinations_nest() -> None:
 def test_needs_are_those_of_all_members_and_are_checked_first() -> None:
     spec = parse({"chain": ["k_center", {"mix": [{"share": 1, "of": "margin"}]}, "random"]})
     assert spec.needs == {"embeddings", "probabilities"}
-    assert spec.uses == {"embeddings", "labelled_embeddings", "probabilities"}
+    assert spec.uses == {"embeddings", "labelled_embeddings", "probabilities", "weights"}
     with pytest.raises(MissingInputError, match=r"^margin needs probabilities"):
         spec.select(Pool(embeddings=full_fields(5)["embeddings"]), 0, seeded())
 

@@ -1,0 +1,152 @@
+"""A batch that brings the classes of the labelled items near to a target distribution."""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from strategies.arrays import Floats, Indices, Integers, float64_rows, row_blocks
+from strategies.diversity.tail_first import label_counts
+from strategies.picks import CLASS, GAIN, QUOTA, Picks
+from strategies.predicted_class import predicted_classes
+
+FIRST_SHORTLIST = 64
+
+Vector = npt.NDArray[np.float64]
+
+
+def label_distribution_matching(
+    probabilities: Floats,
+    eligible: Indices,
+    size: int,
+    labels: Integers | None = None,
+    *,
+    target: Literal["pool", "uniform"] = "pool",
+    divergence: Literal["l2", "kl"] = "l2",
+) -> Picks:
+    """Greedy: s_t = argmin_x D(q_x, r), q_x = (h + sum_{s picked} p(.|s) + p(.|x)) / (m + t).
+
+    h holds the labels of each class, q is the expected class distribution of the labelled items and
+    the batch, r the target; D is the squared Euclidean distance |q - r|^2, or the Kullback-Leibler
+    divergence sum_c q_c log(q_c / r_c). Equal values go to the lowest index.
+
+    probabilities  (n, c)
+    labels         (m,) classes of the labelled items; None: m = 0
+    target         r: the mean of p(.|x) over the pool ("pool"), or 1/c for each class
+    divergence     D
+    returns        Picks; CLASS the predicted class, QUOTA the batch's items that are predicted so,
+                   GAIN by how much the pick lowered D (negative where every pick had to raise it)
+
+    O(size n c) time, one matrix-vector product a pick: D is convex, so its tangent bounds it from
+    below for all items at once, and only the few with the lowest bounds are evaluated.
+
+    Source: Bengar et al., Class-Balanced Active Learning for Image Classification, WACV 2022
+    (arXiv 2110.04543): the expected classes of the labelled items and the batch against a target,
+    there uniform, in the L1 distance, by a linear program; the bound: Frank and Wolfe 1956.
+    """
+    search = _Search(probabilities, eligible, target, divergence)
+    picks = search.picks(size, label_counts(labels, probabilities.shape[1]))
+    classes = predicted_classes(probabilities, picks[0])
+    return Picks(picks[0], {CLASS: classes, QUOTA: np.bincount(classes)[classes], GAIN: picks[1]})
+
+
+class _Search:
+    """The candidates, and the divergence of each from the target, bounded and exact."""
+
+    def __init__(
+        self, probabilities: Floats, eligible: Indices, target: str, divergence: str
+    ) -> None:
+        n, classes = probabilities.shape
+        self.kl = divergence == "kl"
+        self.eligible = eligible
+        self.rows = np.ascontiguousarray(probabilities[eligible])
+        self.squares = np.empty(len(eligible), dtype=np.float64)
+        total = np.zeros(classes, dtype=np.float64)
+        for block in row_blocks(n, classes):
+            total += float64_rows(probabilities, block).sum(axis=0)
+        own = np.zeros(classes, dtype=np.float64)
+        for block in row_blocks(len(eligible), classes):
+            rows = float64_rows(self.rows, block)
+            own += rows.sum(axis=0)
+            self.squares[block] = (rows * rows).sum(axis=1)
+        self.mean = own / len(eligible)
+        self.target = np.full(classes, 1.0 / classes) if target == "uniform" else total / n
+        # The rounding of a product of a row (sum 1) with a vector of entries up to 1.
+        self.tolerance = 4.0 * (classes + 2) * float(np.finfo(self.rows.dtype).eps)
+
+    def picks(self, size: int, held: Vector) -> tuple[Indices, Vector]:
+        count = held.sum()
+        value = self.value(held, count) if count else np.nan
+        found = np.empty(size, dtype=np.int64)
+        gains = np.empty(size, dtype=np.float64)
+        open_places = np.ones(len(self.eligible), dtype=np.bool_)
+        for t in range(size):
+            place = self.best(held, count, open_places)
+            open_places[place] = False
+            found[t] = self.eligible[place]
+            held = held + self.rows[place]
+            count += 1.0
+            # Before the first item of all there is no distribution that could have come nearer.
+            before, value = value, self.value(held, count)
+            gains[t] = before - value if np.isfinite(before) else 0.0
+        return found, gains
+
+    def best(self, held: Vector, count: float, open_places: npt.NDArray[np.bool_]) -> int:
+        """The place of the lowest divergence, among equal ones the lowest."""
+        gradient = self.gradient(held, count)
+        # Scaled so that no entry exceeds 1: the tolerance then holds for every batch.
+        scale = max(1.0, float(np.abs(gradient).max()))
+        bounds = (self.rows @ (gradient / scale).astype(self.rows.dtype)).astype(np.float64)
+        if not self.kl:
+            bounds += self.squares / scale
+        bounds[~open_places] = np.inf
+        left = int(open_places.sum())
+        length = min(FIRST_SHORTLIST, left)
+        while True:
+            shortlist = np.argpartition(bounds, length - 1)[:length]
+            exact = self.exact(np.sort(shortlist), held, count, gradient) / scale
+            lowest = int(np.argmin(exact))
+            if length == left or exact[lowest] + self.tolerance < bounds[shortlist].max():
+                return int(np.sort(shortlist)[lowest])
+            length = min(left, 8 * length)
+
+    def gradient(self, held: Vector, count: float) -> Vector:
+        """The slope of (count + 1) D in p(.|x): for L2 around 0, for KL around the mean item."""
+        if not self.kl:
+            return 2.0 * (held - (count + 1.0) * self.target)
+        around = (held + self.mean) / (count + 1.0)
+        slope = np.zeros(len(held))
+        # A class that no labelled and no eligible item has adds nothing for any of them.
+        seen = around > 0.0
+        slope[seen] = np.log(around[seen] / self.floor()[seen])
+        return slope
+
+    def exact(self, places: Indices, held: Vector, count: float, gradient: Vector) -> Vector:
+        """What the bounds bound, exactly: (places,), in the unit of the gradient."""
+        rows = self.rows[places].astype(np.float64)
+        if not self.kl:
+            squared: Vector = (rows * gradient).sum(axis=1) + self.squares[places]
+            return squared
+        # (count + 1) D less the same constant for every item, which the tangent leaves out.
+        around = (held + self.mean) / (count + 1.0)
+        mixed = (held + rows) / (count + 1.0)
+        terms = np.zeros_like(mixed)
+        np.log(mixed, out=terms, where=mixed > 0.0)
+        terms -= np.log(np.where(around > 0.0, around, 1.0))
+        # sum_c q_c log(q_c / around_c) >= 0 is the part beyond the tangent.
+        beyond = (count + 1.0) * np.where(mixed > 0.0, mixed * terms, 0.0).sum(axis=1)
+        whole: Vector = (rows * gradient).sum(axis=1) + beyond
+        return whole
+
+    def floor(self) -> Vector:
+        """The target, with the smallest share for a class that it does not have at all."""
+        floored: Vector = np.maximum(self.target, 1e-12)
+        return floored
+
+    def value(self, held: Vector, count: float) -> float:
+        """D of the labelled items and picks."""
+        share = held / count
+        if not self.kl:
+            return float(((share - self.target) ** 2).sum())
+        seen = share > 0.0
+        return float((share[seen] * np.log(share[seen] / self.floor()[seen])).sum())
