@@ -19,12 +19,24 @@ _HISTORY, _STEPS, _TOLERANCE = 10, 200, 1e-4
 Matrix = NDArray[np.float32]
 
 
-def prepared(embeddings: NDArray[np.floating]) -> Matrix:
-    """(n, d) float32 unit rows, rotated to their principal axes: what `fitted` takes."""
+class Preparation:
+    """Turns embeddings (n, d) into what `fitted` takes: unit rows on the set's principal axes."""
+
+    def __init__(self, embeddings: NDArray[np.floating]) -> None:
+        unit = _unit(embeddings)
+        _, axes = np.linalg.eigh(unit.T @ unit)
+        self._axes = axes.astype(np.float32)
+
+    def __call__(self, embeddings: NDArray[np.floating]) -> Matrix:
+        """(n, d) float32 prepared rows."""
+        rows: Matrix = np.ascontiguousarray(_unit(embeddings) @ self._axes)
+        return rows
+
+
+def _unit(embeddings: NDArray[np.floating]) -> Matrix:
     norms = np.sqrt(np.einsum("ij,ij->i", embeddings, embeddings, dtype=np.float64))
-    unit = embeddings / np.where(norms > 0, norms, 1.0)[:, None]
-    _, axes = np.linalg.eigh(unit.T @ unit)
-    return np.ascontiguousarray(unit @ axes, dtype=np.float32)
+    unit: Matrix = (embeddings / np.where(norms > 0, norms, 1.0)[:, None]).astype(np.float32)
+    return unit
 
 
 @dataclass(frozen=True, eq=False)

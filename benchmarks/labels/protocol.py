@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.labels.logistic import Matrix, fitted, prepared
+from benchmarks.labels.logistic import Logistic, Matrix, Preparation, fitted
 
 Integers = NDArray[np.int64]
 
@@ -43,7 +43,8 @@ class State:
 
     embeddings (n, d); labelled (m,) rows in the order of labelling and their `labels` (m,);
     unlabelled (u,) rows ascending; probabilities (n, c) of the head and of the head before it,
-    None while there is none.
+    None while there is none; `predict` gives the head's probabilities (k, c) of any embeddings
+    (k, d), and raises ValueError while there is no head.
     """
 
     embeddings: Matrix
@@ -53,6 +54,7 @@ class State:
     classes: int
     probabilities: Matrix | None
     previous_probabilities: Matrix | None
+    predict: Callable[[Matrix], Matrix]
 
 
 class Selector(Protocol):
@@ -99,15 +101,16 @@ def run(data: Data, selector: Selector, seed: int, points: Sequence[int] = POINT
     Raises ValueError where the strategy picks a labelled item, one twice, or not enough.
     """
     drawn = split(data, seed, points[0])
+    picked: Integers
     classes = len(data.classes)
-    rows = _prepared(data)
+    preparation, rows = _prepared(data)
     embeddings, truth = data.embeddings[drawn.pool], data.labels[drawn.pool]
     head_rows, test_rows, test_labels = rows[drawn.pool], rows[drawn.test], data.labels[drawn.test]
     free = np.ones(len(drawn.pool), dtype=np.bool_)
     labelled = np.empty(0, dtype=np.int64)
     probabilities: Matrix | None = None
     previous: Matrix | None = None
-    head = None
+    head: Logistic | None = None
     measured: list[tuple[float, float, int]] = []
     seconds = 0.0
     for point in points:
@@ -123,6 +126,7 @@ def run(data: Data, selector: Selector, seed: int, points: Sequence[int] = POINT
                 classes,
                 probabilities,
                 previous,
+                _predictor(preparation, head),
             )
             begun = time.process_time()
             picked = np.asarray(selector.select(state, size, seed * 1_000 + point), dtype=np.int64)
@@ -159,14 +163,24 @@ def _uniform(free: NDArray[np.bool_], classes: int) -> Matrix:
     return np.full((len(free), classes), 1 / classes, dtype=np.float32)
 
 
-_PREPARED: dict[str, Matrix] = {}
+def _predictor(preparation: Preparation, head: Logistic | None) -> Callable[[Matrix], Matrix]:
+    def predict(embeddings: Matrix) -> Matrix:
+        if head is None:
+            raise ValueError("there is no head before the first labels")
+        return head.probabilities(preparation(embeddings))
+
+    return predict
 
 
-def _prepared(data: Data, prepare: Callable[[Matrix], Matrix] = prepared) -> Matrix:
+_PREPARED: dict[str, tuple[Preparation, Matrix]] = {}
+
+
+def _prepared(data: Data) -> tuple[Preparation, Matrix]:
     # A worker sees few sets but many runs of each; one set's rows are kept at a time.
-    if data.name not in _PREPARED or len(_PREPARED[data.name]) != len(data.labels):
+    if data.name not in _PREPARED or len(_PREPARED[data.name][1]) != len(data.labels):
         _PREPARED.clear()
-        _PREPARED[data.name] = prepare(data.embeddings)
+        preparation = Preparation(data.embeddings)
+        _PREPARED[data.name] = preparation, preparation(data.embeddings)
     return _PREPARED[data.name]
 
 
