@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.errors import AskNextError
+from backend.models.ensemble import Ensemble
 from backend.models.head import Head, softmax
+from backend.models.loss_head import LossHead
 
 _DESCRIPTION = "model.json"
 _FORMAT = 1
+LOSS_HEAD_FIELDS = tuple(field.name for field in fields(LossHead))
 
 
 class DamagedModelError(AskNextError):
@@ -34,12 +37,17 @@ class DamagedModelError(AskNextError):
 
 @dataclass(frozen=True)
 class Model:
-    """A head with its temperature and the fingerprint of the encoder whose embeddings it takes."""
+    """A head with its temperature and the fingerprint of the encoder whose embeddings it takes.
+
+    `ensemble` and `loss_head` are there where the strategy asked for them when it was trained.
+    """
 
     head: Head
     encoder_fingerprint: str
     temperature: float = 1.0
     metadata: dict[str, Any] = field(default_factory=dict)
+    ensemble: Ensemble | None = None
+    loss_head: LossHead | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -50,6 +58,21 @@ class Model:
         """(n, c) float32 calibrated class probabilities of embeddings (n, d)."""
         return softmax(self.head.logits(embeddings), self.temperature)
 
+    def members(self, embeddings: NDArray[np.floating]) -> NDArray[np.float32] | None:
+        """(k, n, c) float32 calibrated probabilities of the ensemble's members; None without."""
+        if self.ensemble is None:
+            return None
+        return self.ensemble.probabilities(embeddings, self.temperature)
+
+    def predicted_loss(self, embeddings: NDArray[np.floating]) -> NDArray[np.float64] | None:
+        """(n,) float64 predicted losses, of no unit; None without a loss head.
+
+        It learned from probabilities before their calibration, and is given the same.
+        """
+        if self.loss_head is None:
+            return None
+        return self.loss_head.predict(embeddings, self.head.probabilities(embeddings))
+
 
 def save_model(folder: Path, model: Model) -> None:
     """Write `model` into `folder`, durably and all or nothing; a model there is replaced.
@@ -59,7 +82,12 @@ def save_model(folder: Path, model: Model) -> None:
     from safetensors.numpy import save
 
     head = model.head
-    tensors = save({"weights": head.weights, "bias": head.bias, "counts": head.counts})
+    arrays = {"weights": head.weights, "bias": head.bias, "counts": head.counts}
+    if model.ensemble is not None:
+        arrays |= {"ensemble.weights": model.ensemble.weights, "ensemble.bias": model.ensemble.bias}
+    if model.loss_head is not None:
+        arrays |= {f"loss_head.{name}": value for name, value in vars(model.loss_head).items()}
+    tensors = save({name: np.ascontiguousarray(values) for name, values in arrays.items()})
     name = f"head-{secrets.token_hex(4)}.safetensors"
     description = {
         "format": _FORMAT,
@@ -106,11 +134,25 @@ def load_model(folder: Path) -> Model:
             description["encoder_fingerprint"],
             description["temperature"],
             description["metadata"],
+            _ensemble(tensors),
+            _loss_head(tensors),
         )
     except FileNotFoundError as error:
         raise DamagedModelError(folder, f"{Path(error.filename).name} is missing") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedModelError(folder, str(error)) from error
+
+
+def _ensemble(tensors: dict[str, NDArray[Any]]) -> Ensemble | None:
+    if "ensemble.weights" not in tensors:
+        return None
+    return Ensemble(tensors["ensemble.weights"], tensors["ensemble.bias"], tensors["counts"])
+
+
+def _loss_head(tensors: dict[str, NDArray[Any]]) -> LossHead | None:
+    if "loss_head.centre" not in tensors:
+        return None
+    return LossHead(**{name: tensors[f"loss_head.{name}"] for name in LOSS_HEAD_FIELDS})
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.models.softmax_regression import SoftmaxProblems, one_thread, principal_axes
+from backend.models.centring import CentredInputs, norms
+from backend.models.softmax_regression import SoftmaxProblems, one_thread
 
 # Chosen by held-out loss on text, digits and photos: the best or near it from 25 to 100 labels.
 DEFAULT_PENALTY = 3e-4
@@ -65,7 +66,7 @@ class Head:
         for start in range(0, len(values) if len(seen) else 0, _BLOCK):
             block = values[start : start + _BLOCK].astype(np.float32, copy=False)
             scores = block @ self.weights[seen].T
-            scores /= _norms(block)
+            scores /= norms(block)
             scores += self.bias[seen]
             scores -= scores.max(axis=1, keepdims=True)
             scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True)) - np.float32(share)
@@ -106,7 +107,7 @@ def train_head(
     Raises ValueError for shapes or labels that do not fit.
     """
     names = tuple(classes)
-    values, targets, importance = _checked(embeddings, labels, names, weights)
+    values, targets, importance = checked(embeddings, labels, names, weights)
     counts = np.bincount(targets, minlength=len(names)).astype(np.int64)
     seen = np.flatnonzero(counts)
     empty = np.zeros((len(names), values.shape[1]), dtype=np.float32)
@@ -128,13 +129,8 @@ def _trained(
 ) -> Head:
     seen = np.flatnonzero(counts)
     empty = np.zeros((len(names), values.shape[1]), dtype=np.float32)
-    unit = values / _norms(values)
-    centre = np.average(unit, axis=0, weights=importance).astype(np.float32)
-    inputs = unit - centre
-    scale = float(np.sqrt(np.average((inputs**2).sum(axis=1), weights=importance))) or 1.0
-    inputs /= np.float32(scale)
-    axes = principal_axes(inputs)
-    inputs = inputs @ axes.astype(np.float32)
+    material = CentredInputs.of(values, importance)
+    inputs = material.inputs
     compact = np.searchsorted(seen, targets)
 
     penalty = DEFAULT_PENALTY
@@ -143,7 +139,7 @@ def _trained(
     if len(targets) >= LABELS_FOR_CROSS_VALIDATION and (counts >= 2).sum() >= 2:
         penalty, losses, start = _choose_penalty(inputs, compact, len(seen), importance, seed)
     if previous is not None and previous.weights.shape[1] == values.shape[1]:
-        start = _warm_start(previous, [names[index] for index in seen], centre, scale, axes)
+        start = _warm_start(previous, [names[index] for index in seen], material)
 
     problem = SoftmaxProblems(inputs, compact, len(seen), importance[None, :], double=False)
     rough = problem.solve(penalty, start, tolerance=1e-5).parameters
@@ -151,17 +147,17 @@ def _trained(
     solution = exact.solve(penalty, rough, tolerance=_TOLERANCE).parameters[0]
 
     matrix, bias = empty.copy(), empty[:, 0].copy()
-    matrix[seen] = solution[:, :-1] @ axes.T / scale
-    bias[seen] = solution[:, -1] - matrix[seen] @ centre
+    matrix[seen], bias[seen] = material.folded(solution)
     return Head(names, matrix, bias, counts, penalty, losses)
 
 
-def _checked(
+def checked(
     embeddings: NDArray[np.floating],
     labels: NDArray[np.integer],
     names: tuple[str, ...],
     weights: NDArray[np.floating] | None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]:
+    """Embeddings, labels and importance in the types of the computation, or ValueError."""
     values = np.asarray(embeddings, dtype=np.float32)
     targets = np.asarray(labels, dtype=np.int64)
     importance = np.ones(len(targets)) if weights is None else np.asarray(weights, np.float64)
@@ -181,27 +177,14 @@ def _checked(
     return values, targets, importance
 
 
-def _norms(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, 1) L2 norms, 1 for zero vectors."""
-    norms = np.sqrt(np.einsum("ij,ij->i", values, values))[:, None]
-    return np.where(norms > 0, norms, np.float32(1))
-
-
-def _warm_start(
-    previous: Head,
-    names: list[str],
-    centre: NDArray[np.floating],
-    scale: float,
-    axes: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """(1, c, r + 1) parameters that give `previous`'s scores on the new centred, rotated inputs."""
-    start = np.zeros((1, len(names), axes.shape[1] + 1))
+def _warm_start(previous: Head, names: list[str], material: CentredInputs) -> NDArray[np.float64]:
+    """(1, c, r + 1) parameters that give `previous`'s scores; a class that it lacks starts at 0."""
+    start = np.zeros((1, len(names), material.axes.shape[1] + 1))
+    known = material.unfolded(previous.weights, previous.bias)
     rows = {name: row for row, name in enumerate(previous.classes)}
     for target, name in enumerate(names):
         if name in rows:
-            weights = previous.weights[rows[name]].astype(np.float64)
-            start[0, target, :-1] = weights @ axes * scale
-            start[0, target, -1] = previous.bias[rows[name]] + weights @ centre
+            start[0, target] = known[rows[name]]
     return start
 
 
@@ -217,7 +200,7 @@ def _choose_penalty(
     Goes from strong to weak, each penalty starting at the last one's solutions, and stops once the
     loss has risen twice running: the weakest penalties are the slowest.
     """
-    held_out = _folds(labels, seed)
+    held_out = folds_of(labels, seed)
     training = np.where(held_out, 0.0, importance)
     problems = SoftmaxProblems(inputs, labels, classes, training, double=False)
     shares = held_out * importance
@@ -237,7 +220,7 @@ def _choose_penalty(
     return best, tuple(losses), start
 
 
-def _folds(labels: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+def folds_of(labels: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     """(folds, m) bool: which examples a fold holds out, each class spread evenly over the folds.
 
     A class's only example is never held out, since no fold could learn it then.

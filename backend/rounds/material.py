@@ -76,8 +76,12 @@ class Material:
         if model is None or embeddings is None:
             return {}
         found: dict[str, Any] = {}
-        if asked & {"probabilities", "predicted_loss"}:
+        if "probabilities" in asked:
             found["probabilities"] = model.probabilities(embeddings)
+        if "members" in asked:
+            found["members"] = model.members(embeddings)
+        if "predicted_loss" in asked:
+            found["predicted_loss"] = model.predicted_loss(embeddings)
         if "previous_probabilities" in asked:
             previous = self._context.model_before(model)
             if previous is not None:

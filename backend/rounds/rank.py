@@ -10,13 +10,13 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 import strategies
-from backend.config import QueueConfig
 from backend.models.artefact import Model
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
 from backend.rounds.material import Material
 from backend.rounds.mirror import annotated_task_ids
 from backend.rounds.rules import RuleBook, read_rule_book
+from backend.rounds.specification import specification_of
 from backend.rounds.window import Choice
 from backend.store.projects import record_event
 from backend.store.tables import Task
@@ -200,13 +200,6 @@ class Ranker:
             np.array([row.task_id for row in open_rows], dtype=np.int64),
             [row.content_hash or b"" for row in open_rows],
         )
-
-
-def specification_of(config: QueueConfig) -> strategies.Specification:
-    """The configured strategy; where tasks have groups, at most `group_limit` of one in a batch."""
-    if config.group_by is None:
-        return strategies.parse(config.strategy)
-    return strategies.parse({"groups": {"at_most": config.group_limit, "of": config.strategy}})
 
 
 def _in_words(field: str) -> str:

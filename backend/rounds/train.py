@@ -16,9 +16,12 @@ from sqlalchemy.orm import Session
 from backend.evaluation.metrics import compute_metrics
 from backend.models.artefact import DamagedModelError, Model, load_model, save_model
 from backend.models.calibration import fit_temperature
+from backend.models.ensemble import train_ensemble
 from backend.models.head import train_head
+from backend.models.loss_head import train_loss_head
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
+from backend.rounds.specification import specification_of
 from backend.store.projects import installation_name, model_version
 from backend.store.tables import Label, Task, TrainingManifest
 from backend.store.work import Lease
@@ -93,7 +96,26 @@ def train(context: ProjectContext, round_number: int, lease: Lease) -> tuple[Mod
                 }
             ],
         )
+    asked = specification_of(context.config)
+    asked_for = asked.needs | asked.uses
+    ensemble = loss_head = None
+    if "members" in asked_for:
+        ensemble = train_ensemble(
+            material.embeddings,
+            material.labels,
+            classes,
+            head=head,
+            members=context.config.members,
+            kind=context.config.ensemble,
+            seed=context.config.seed,
+        )
+    if "predicted_loss" in asked_for:
+        loss_head = train_loss_head(
+            material.embeddings, material.labels, head, seed=context.config.seed
+        )
     model = Model(
+        ensemble=ensemble,
+        loss_head=loss_head,
         head=head,
         encoder_fingerprint=context.encoder.fingerprint,
         metadata={

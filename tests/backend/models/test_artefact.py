@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from backend.models.artefact import DamagedModelError, Model, load_model, save_model
+from backend.models.ensemble import train_ensemble
 from backend.models.head import train_head
+from backend.models.loss_head import train_loss_head
+from tests.backend.models.test_head import CLASSES, drawn
 
 
 @pytest.fixture
@@ -92,3 +95,19 @@ def test_a_damaged_model_is_refused(tmp_path: Path, model: Model, damage: str) -
         description.write_text(json.dumps(content | {"format": 99}))
     with pytest.raises(DamagedModelError, match="cannot be used"):
         load_model(tmp_path)
+
+
+def test_an_ensemble_and_a_loss_head_come_back_exactly(tmp_path: Path) -> None:
+    inputs, labels = drawn(80)
+    head = train_head(inputs, labels, CLASSES, previous=None, seed=0)
+    ensemble = train_ensemble(
+        inputs, labels, CLASSES, head=head, members=3, kind="bootstrap", seed=0
+    )
+    loss_head = train_loss_head(inputs, labels, head, seed=0)
+    model = Model(head, "minilm-0123", 1.3, {}, ensemble, loss_head)
+    save_model(tmp_path, model)
+    loaded = load_model(tmp_path)
+    np.testing.assert_array_equal(loaded.members(inputs), model.members(inputs))
+    np.testing.assert_array_equal(loaded.predicted_loss(inputs), model.predicted_loss(inputs))
+    plain = Model(head, "minilm-0123")
+    assert plain.members(inputs) is plain.predicted_loss(inputs) is None

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backend.models.centring import CentredInputs
 from backend.models.head import (
     DEFAULT_PENALTY,
     LABELS_FOR_CROSS_VALIDATION,
@@ -107,9 +108,10 @@ def test_a_warm_start_begins_with_the_previous_scores() -> None:
     inputs, labels = drawn(30)
     previous = train_head(inputs, labels, CLASSES, previous=None, seed=0)
     unit = inputs / np.linalg.norm(inputs, axis=1, keepdims=True)
-    centre, axes = np.full(12, 0.1), np.eye(12)
-    start = _warm_start(previous, ["blue", "new", "red"], centre, 2.0, axes)[0]
-    scores = ((unit - centre) / 2.0) @ axes @ start[:, :-1].T + start[:, -1]
+    centre = np.full(12, 0.1, dtype=np.float32)
+    material = CentredInputs((unit - centre) / 2.0, centre, 2.0, np.eye(12))
+    start = _warm_start(previous, ["blue", "new", "red"], material)[0]
+    scores = material.inputs @ start[:, :-1].T + start[:, -1]
     expected = unit @ previous.weights.T + previous.bias
     np.testing.assert_allclose(scores[:, [0, 2]], expected[:, [2, 0]], atol=1e-4)
     assert not start[1].any()
