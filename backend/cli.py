@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from backend.commands import configuration, connecting, diagnosis, progress, servers
+from backend.commands import configuration, connecting, diagnosis, explaining, progress, servers
 from backend.commands.console import DataDir, Host, Port, PublicUrl, common_options, show_error
 from backend.errors import AskNextError
 
@@ -58,6 +58,7 @@ servers.register(app)
 connecting.register(app)
 progress.register(app)
 diagnosis.register(app)
+explaining.register(app)
 app.add_typer(configuration.app, name="config")
 
 

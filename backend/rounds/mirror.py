@@ -38,12 +38,17 @@ def task_value(data: dict[str, Any], data_key: str | None) -> TaskValue:
     return TaskValue(text, content_hash(text))
 
 
-def task_fields(data: dict[str, Any], data_key: str | None) -> dict[str, Any]:
-    """The scalar values beside the content that are short enough to be metadata or a group."""
+def task_fields(
+    data: dict[str, Any], data_key: str | None, explain_field: str | None = None
+) -> dict[str, Any]:
+    """The scalar values beside the content that are short enough to be metadata or a group.
+
+    What AskNext itself writes into the tasks is not among them.
+    """
     return {
         name: value
         for name, value in data.items()
-        if name != data_key
+        if name not in (data_key, explain_field)
         and isinstance(value, str | int | float | bool)
         and not (isinstance(value, str) and len(value) > LONGEST_FIELD)
     }
@@ -67,7 +72,9 @@ def write_tasks(
                 "task_id": int(task["id"]),
                 "content_hash": value.content_hash,
                 "value": value.value,
-                "fields": task_fields(task.get("data") or {}, project.data_key),
+                "fields": task_fields(
+                    task.get("data") or {}, project.data_key, project.config.get("explain_field")
+                ),
                 "u": permanent_random_number(project.secret, str(task["id"])),
                 "deleted_at": None,
             }

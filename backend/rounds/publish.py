@@ -17,7 +17,9 @@ from backend.errors import LabelStudioError, LabelStudioRefusedError
 from backend.label_schema import LabelSchema
 from backend.labelstudio import LabelStudio
 from backend.rounds import queue
+from backend.rounds.explain_field import write_sentences
 from backend.rounds.mirror import delete_tasks
+from backend.rounds.reasons import NEUTRAL, sentence
 from backend.rounds.rules import read_rule_book
 from backend.rounds.window import Choice, Position, Stock, compose, with_current_roles
 from backend.store.database import Database
@@ -220,9 +222,38 @@ class Publisher:
             choose=self.choose,
         )
 
+    def _explain(self, project: Project, entries: Sequence[tuple[int, Position]]) -> None:
+        """Write the reasons into the tasks, where the admin asked for it, before they are served.
+
+        Blind tasks all carry the same words: an annotator must not tell them apart.
+        """
+        field = project.config.get("explain_field")
+        if not field or field == project.data_key:
+            return
+        sentences = {
+            position.task_id: NEUTRAL
+            if position.blind
+            else sentence(
+                family=position.family,
+                branch=position.branch,
+                score=position.score,
+                probability=position.probability,
+                details=position.details,
+                classes=project.classes,
+            )
+            for _, position in entries
+        }
+        refused = write_sentences(self.client, field, sentences)
+        if refused:
+            message = f"{field} could not be written into {len(refused)} tasks; {refused[0]}"
+            logger.warning("%s", message)
+            with self.database.write() as session:
+                record_event(session, project.id, "warning", message[:1000])
+
     def _import(self, version: str, entries: Sequence[tuple[int, Position]]) -> None:
         with self.database.read() as session:
             project = session.get_one(Project, self.lease.project_id)
+        self._explain(project, entries)
         shown: dict[int, str] = {}
         if project.config.get("preannotate") == "queue":
             shown = self.predict([p.task_id for _, p in entries if not p.blind])

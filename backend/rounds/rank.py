@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,15 +83,20 @@ class Ranker:
             hashes = [h for h, k in zip(candidates.hashes, known, strict=True) if k]
             selection = self._select(material, ids, hashes, min(count, len(ids)), rng)
             self._notes.update(dict.fromkeys((*selection.notes, *selection.warnings)))
+            opinions = self._opinions([hashes[index] for index in selection.indices])
             chosen = [
                 Choice(
-                    int(ids[index]), branch, None if np.isnan(score) else float(score), dict(detail)
+                    int(ids[index]),
+                    branch,
+                    None if np.isnan(score) else float(score),
+                    {**detail, **opinion},
                 )
-                for index, branch, score, detail in zip(
+                for index, branch, score, detail, opinion in zip(
                     selection.indices,
                     selection.branches,
                     selection.scores,
                     selection.details,
+                    opinions,
                     strict=True,
                 )
             ]
@@ -147,6 +153,25 @@ class Ranker:
                 record_event(session, self._context.project_id, "error", note)
             pool = strategies.Pool(size=len(ids))
             return strategies.parse("random").select_with_branches(pool, count, rng)
+
+    def _opinions(self, hashes: list[bytes]) -> list[dict[str, Any]]:
+        """What the model says of each of a few contents, for the explanation of a pick."""
+        if self._model is None or not self._context.cache.contains(hashes).all():
+            return [{}] * len(hashes)
+        probabilities = self._model.probabilities(self._context.cache.get(hashes))
+        pool = strategies.Pool(probabilities=probabilities)
+        scores = {
+            name: strategies.score(name, pool) for name in ("entropy", "margin", "least_confidence")
+        }
+        best = probabilities.argmax(axis=1)
+        return [
+            {
+                "predicted": self._model.classes[best[row]],
+                "confidence": float(probabilities[row, best[row]]),
+                **{name: float(values[row]) for name, values in scores.items()},
+            }
+            for row in range(len(hashes))
+        ]
 
     def _say(self, sentence: str) -> None:
         self._notes[sentence] = None

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from backend import config_history, stream
 from backend.connection import write_back
 from backend.errors import RequestError
+from backend.explanation import explain
 from backend.labelstudio import LabelStudio
 from backend.overview import project_overview
 from backend.protocol import decode
@@ -63,10 +64,22 @@ async def window(request: Request, number: int) -> dict[str, Any]:
                     "score": position.score,
                     "blind": position.blind,
                     "probability": position.probability,
+                    "details": position.details,
                 }
                 for position in current.positions
             ],
         }
+
+    return await asyncio.to_thread(read)
+
+
+@router.get("/projects/{number}/tasks/{task}/explanation")
+async def explanation(request: Request, number: int, task: int) -> dict[str, Any]:
+    """Why a task is in the queue, or why it is not: one sentence, and what decided it."""
+    state = state_of(request)
+
+    def read() -> dict[str, Any]:
+        return explain(state.database, _project(state, number), task)
 
     return await asyncio.to_thread(read)
 
