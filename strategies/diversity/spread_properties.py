@@ -9,7 +9,9 @@ from strategies.arrays import Column, Indices
 from strategies.metadata_columns import numbers, numeric_columns
 from strategies.picks import LEVEL, Picks
 
+# Sums of this relative difference are equal; a missing value is put before or after by more.
 ROUNDING = 1e-12
+NUDGE = 1e-6
 
 Vector = npt.NDArray[np.float64]
 
@@ -35,7 +37,8 @@ def spread_properties(
     the middle, then the outer quarters, and so on. Equal sums go to the lowest values, then to the
     lowest index.
 
-    metadata           {column: (n,)}; a missing value neither attracts nor repels
+    metadata           {column: (n,)}; missing values get their share of the pool: one ranks before
+                       all others of its column where fewer are taken than that, else after them
     labelled_metadata  {column: (m,)}; what is labelled counts where its column is there
     columns            the columns of numbers; () for all measured properties ("image:...",
                        "text:..."), or, where there is none, all columns of numbers
@@ -83,11 +86,12 @@ class _Margin:
         self.quantiles = _quantiles(known, values[eligible])
         self.taken = 0
         self.nearness = np.zeros(len(eligible), dtype=np.float64)
-        self.missing = np.flatnonzero(np.isnan(self.quantiles))
         own = self.quantiles
+        self.missing = np.flatnonzero(np.isnan(own))
+        self.missing_share = 1.0 - len(known) / max(1, len(values))
+        self.missing_taken = int(np.isnan(labelled).sum())
         # (u^2 - u + 1/2) = E |u - V| for V uniform in (0, 1).
-        self.mean_distance = np.where(np.isnan(own), 0.0, own * own - own + 0.5)
-        self.missing_cost = 0.0
+        self.mean_distance = np.where(np.isnan(own), 0.5, own * own - own + 0.5)
         held = _quantiles(known, labelled)
         self._add_labelled(np.sort(held[~np.isnan(held)]))
 
@@ -95,16 +99,21 @@ class _Margin:
         """What each candidate would add to the distance, less a constant, added to `cost`."""
         own = (self.taken + 1.0) * self.mean_distance
         own += self.nearness
-        # The mean over u uniform of the same: a missing value is as good as any.
-        own[self.missing] = (self.taken + 1.0) / 3.0 - self.missing_cost
+        if len(self.missing):
+            after = self.taken + self.missing_taken + 1.0
+            due = self.missing_taken + 0.5 <= self.missing_share * after
+            others = np.delete(own, self.missing)
+            step = NUDGE * after
+            if len(others):
+                own[self.missing] = others.min() - step if due else others.max() + step
         cost += own
 
     def add(self, quantile: float) -> None:
-        """Count an item at this quantile, NaN for none."""
+        """Count an item at this quantile, NaN for a missing value."""
         if np.isnan(quantile):
+            self.missing_taken += 1
             return
         self.taken += 1
-        self.missing_cost += quantile * quantile - quantile + 0.5
         self.nearness -= np.abs(self.quantiles - quantile)
 
     def _add_labelled(self, held: Vector) -> None:
@@ -112,7 +121,6 @@ class _Margin:
         if not len(held):
             return
         self.taken = len(held)
-        self.missing_cost = float((held * held - held + 0.5).sum())
         sums = np.concatenate([[0.0], np.cumsum(held)])
         own = np.where(np.isnan(self.quantiles), 0.0, self.quantiles)
         below = np.searchsorted(held, own, side="right")
