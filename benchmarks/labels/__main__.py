@@ -55,14 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown := [name for name in sets if name not in SETS]:
         raise SystemExit(f"No set {', '.join(unknown)}; there are {', '.join(SETS)}.")
     strategies = _usable(_chosen(options), console)
-    results = Results(options.results)
+    results = Results(options.folder / "runs.jsonl")
     if not options.report:
         for name in sets:
-            encoded(SETS[name])
+            encoded(SETS[name], options.folder)
         done = {} if options.again else results.outcomes()
         missing = [t for t in plan(sets, strategies, options.seeds, points) if t not in done]
         console.print(f"{len(missing)} runs to make, on {options.jobs} processes.")
-        make(missing, results, options.jobs, options.limit, lambda line: console.print(line))
+        make(missing, results, options.jobs, options.limit, console.print, options.folder)
     measured = Measured(results.outcomes(), sets, strategies, points, options.seeds)
     show(measured, console, options.champion)
 
@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--again", action="store_true", help="measure anew what is in the results file")
     add("--report", action="store_true", help="only report what is measured so far")
     add("--champion", default="auto", help="compared with the best other strategy of each set")
-    add("--results", type=Path, default=FOLDER / "runs.jsonl", help="where outcomes are kept")
+    add("--folder", type=Path, default=FOLDER, help="keeps embeddings, outcomes and a log")
     add("--width", type=int, help="columns of the printed tables")
     return parser
 

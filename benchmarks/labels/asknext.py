@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.labels.protocol import Integers, State
-from strategies import Pool, Specification, names, parse
+from strategies import Pool, Specification, StrategyError, names, parse
 from strategies.registry import REGISTRY
 
 # What a run offers; a strategy that needs more (members, metadata, ...) is left out with a word.
@@ -55,6 +55,6 @@ def refusal(text: str) -> str | None:
         return f"needs {', '.join(sorted(missing))}" if missing else None
     try:
         missing = parse(json.loads(text)).needs - OFFERED
-    except (ValueError, LookupError) as error:
+    except (StrategyError, ValueError) as error:
         return str(error)
     return f"needs {', '.join(sorted(missing))}" if missing else None

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PENALTY = 3e-4
-_HISTORY, _STEPS, _TOLERANCE = 10, 200, 1e-4
+_HISTORY, _STEPS, _TOLERANCE = 10, 200, 3e-5
 
 Matrix = NDArray[np.float32]
 

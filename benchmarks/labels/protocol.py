@@ -8,7 +8,7 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +101,7 @@ def run(data: Data, selector: Selector, seed: int, points: Sequence[int] = POINT
     Raises ValueError where the strategy picks a labelled item, one twice, or not enough.
     """
     drawn = split(data, seed, points[0])
-    picked: Integers
+    picked: NDArray[Any]
     classes = len(data.classes)
     preparation, rows = _prepared(data)
     embeddings, truth = data.embeddings[drawn.pool], data.labels[drawn.pool]

@@ -1,7 +1,7 @@
 """All runs of a benchmark: made by worker processes, each outcome kept as soon as it is there.
 
-A run is known by (set, strategy, seed, points, first words of the set's embeddings file); what the
-results file holds already is not run again, so that a stopped benchmark goes on where it was.
+A run is known by its set, strategy, seed and points; what the results file holds already is not run
+again, so that a stopped benchmark goes on where it was.
 """
 
 import json
@@ -125,7 +125,7 @@ def make(
                 outcome: dict[str, Any] = {}
                 if pair not in given_up:
                     kind = ASKNEXT if task.library == ASKNEXT else "peers"
-                    worker = workers.setdefault(kind, Worker(kind))
+                    worker = workers.setdefault(kind, Worker(kind, folder))
                     outcome = worker.answer(task.request(folder), limit)
                 with keeping:
                     done += 1
@@ -149,7 +149,8 @@ def make(
 class Worker:
     """A worker process of one environment, started when first asked and again after a failure."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, folder: Path) -> None:
+        self._log = folder / "workers.log"
         self._python = sys.executable if kind == ASKNEXT else str(PEERS_PYTHON)
         self._process: subprocess.Popen[str] | None = None
 
@@ -185,9 +186,8 @@ class Worker:
         if self._process is None:
             # Many small products: one thread each is faster, and leaves the other core free.
             one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-            log = FOLDER / "workers.log"
-            log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("a") as errors:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            with self._log.open("a") as errors:
                 self._process = subprocess.Popen(
                     [self._python, "-W", "ignore", "-m", "benchmarks.labels.worker"],
                     cwd=ROOT,
