@@ -11,6 +11,11 @@ from strategies.diversity.rare_properties import rare_properties, rare_propertie
 from strategies.diversity.spread_properties import spread_properties
 from strategies.diversity.tail_first import tail_first, tail_first_score
 from strategies.errors import GrammarError, suggestion
+from strategies.hybrid.bait import bait
+from strategies.hybrid.batch_bald import batch_bald
+from strategies.hybrid.cal import cal
+from strategies.hybrid.epig import epig
+from strategies.hybrid.galaxy import galaxy
 from strategies.hybrid.power_bald import power_bald
 from strategies.pins import pinned_first
 from strategies.pool import Pool
@@ -65,6 +70,15 @@ REGISTRY: dict[str, Strategy] = {
             scoring=bald,
             selecting=power_bald,
         ),
+        Strategy("batch_bald", "Kirsch et al. 2019, arXiv 1906.08158", selecting=batch_bald),
+        Strategy("epig", "Bickford Smith et al. 2023, arXiv 2304.08151", selecting=epig),
+        Strategy(
+            "bait",
+            "Ash et al. 2021, arXiv 2106.09675; Huseljic et al. 2024, arXiv 2404.08981",
+            selecting=bait,
+        ),
+        Strategy("cal", "Margatina et al. 2021, arXiv 2109.03764", scoring=cal),
+        Strategy("galaxy", "Zhang et al. 2022, arXiv 2202.01402", selecting=galaxy),
         Strategy("k_center", "Sener and Savarese 2018, arXiv 1708.00489", selecting=k_center),
         Strategy("class_quota", "Cochran, Sampling Techniques, chapter 5A", selecting=class_quota),
         Strategy(

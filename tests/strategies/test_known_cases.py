@@ -18,6 +18,8 @@ TWO_MEMBERS = np.array(
         [[0.5, 0.5], [0.0, 1.0], [1.0, 0.0], [0.5, 0.5]],
     ]
 )
+# Four members, four items, each sure of its vote.
+FOUR_MEMBERS = np.eye(2)[np.array([[0, 0, 0, 0], [0, 0, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]])]
 VOTES = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 2]])  # item, member
 THREE_AND_ONE = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.1, 0.9]])
 LINE = np.array([[0.0], [1.0], [4.0], [10.0], [11.0]])
@@ -53,6 +55,48 @@ KNOWN: list[tuple[str, dict[str, Any], int, list[int]]] = [
     ("predicted_loss", {"predicted_loss": np.array([0.5, -1.0, 2.0])}, 3, [2, 0, 1]),
     # The only item on which the members disagree is drawn first, whatever the noise.
     ("power_bald", {"members": TWO_MEMBERS[:, 1:]}, 1, [0]),
+    # Votes 0011, 0011, 0101, 0001. After item 0 its copy adds nothing, item 2 log 2 and item 3
+    # half of that; then the members are told apart, and the next joint begins with the copy.
+    ("batch_bald", {"members": FOUR_MEMBERS}, 4, [0, 2, 1, 3]),
+    # Votes 0101, 0011, 0001, the targets too. Of 0 and 1 each tells log 2 = 0.693 about itself,
+    # 0 about the other and 0.216 about 2; of 2, 0.216 about either and 0.562 about itself: 0.994,
+    # more than 0.909, though 2 has the lowest BALD.
+    ("epig", {"members": FOUR_MEMBERS[:, [2, 0, 3]]}, 1, [2]),
+    # p(1 - p) z^2 is 0, 1 and 1/4, and in one dimension the largest lowers f / (1 + sum) most.
+    (
+        "bait",
+        {
+            "embeddings": np.array([[3.0], [2.0], [1.0]]),
+            "probabilities": np.array([[1.0, 0.0], [0.5, 0.5], [0.5, 0.5]]),
+        },
+        3,
+        [1, 2, 0],
+    ),
+    # The head is p(1|z) = 1/(1 + e^-z), so the labelled item at 0 is predicted (1/2, 1/2):
+    # divergences from it to (1/2, 1/2), (1/4, 3/4) and (1/10, 9/10) are 0, 0.144 and 0.511.
+    (
+        "cal",
+        {
+            "embeddings": np.log([[1.0], [3.0], [9.0]]),
+            "probabilities": np.array([[0.5, 0.5], [0.25, 0.75], [0.1, 0.9]]),
+            "labelled_embeddings": np.array([[0.0]]),
+        },
+        3,
+        [2, 1, 0],
+    ),
+    # On either class's line all three stand between the labelled 1/27 and 27 (odds of class 1):
+    # the middle first, taken to be class 1; then 1/3 below it; then 9, next to the cut.
+    (
+        "galaxy",
+        {
+            "embeddings": np.log([[1 / 3], [2.0], [9.0]]),
+            "probabilities": np.array([[3 / 4, 1 / 4], [1 / 3, 2 / 3], [1 / 10, 9 / 10]]),
+            "labelled_embeddings": np.log([[1 / 27], [27.0]]),
+            "labels": np.array([0, 1]),
+        },
+        3,
+        [1, 0, 2],
+    ),
     # The mean is 5.2, so 4 comes first; then 11 (at 7), 0 (at 4), and 1 and 10 (both at 1).
     ("k_center", {"embeddings": LINE}, 5, [2, 4, 0, 1, 3]),
     # From the labelled 0: 11 (at 11), 4 (at 4), and 1 and 10 (both at 1), 0 (at 0).
