@@ -29,7 +29,11 @@ def bald(members: Floats) -> Scores:
     for rows in row_blocks(n, count * classes):
         block = np.array(members[:, rows], dtype=np.float64, order="C")
         whole = entropies(block.mean(axis=0))
-        scores[rows] = whole - entropies(block).mean(axis=0)
+        # One after another, so that the sum's order is the same for a block of a single row.
+        own = np.zeros(len(whole))
+        for member in entropies(block):
+            own += member
+        scores[rows] = whole - own / count
         # Exactly 0 where the members are equal, whatever the mean's rounding.
         scores[rows][(block == block[0]).all(axis=(0, 2))] = 0.0
     return np.clip(scores, 0.0, None, out=scores)
