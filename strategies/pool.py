@@ -99,7 +99,8 @@ class Pool:
         """The same pool once these items are picked: excluded, and counted among the labelled.
 
         Their class is taken to be the most probable one; where labels are given but no
-        probabilities, nothing is known of it and they are only excluded.
+        probabilities, nothing is known of it and they are only excluded. What is given for the
+        labelled items alone, not for the pool, cannot be continued and is left out.
         """
         other = self.without(indices)
         labels = None
@@ -109,17 +110,20 @@ class Pool:
             predicted = self.probabilities[indices].argmax(axis=1)
             labels = np.concatenate([self.labels, predicted.astype(self.labels.dtype)])
         object.__setattr__(other, "labels", labels)
-        if self.embeddings is not None:
+        held = self.labelled_embeddings
+        if self.embeddings is None:
+            object.__setattr__(other, "labelled_embeddings", None)
+        else:
             rows = self.embeddings[indices]
-            held = self.labelled_embeddings
             together = rows if held is None else np.concatenate([held, rows])
             if held is not None or self.labels is None:
                 object.__setattr__(other, "labelled_embeddings", together)
-        if self.labelled_metadata is not None and self.metadata is not None:
+        if self.labelled_metadata is not None:
+            columns = self.metadata or {}
             joined = {
-                column: np.concatenate([values, self.metadata[column][indices]])
+                column: np.concatenate([values, columns[column][indices]])
                 for column, values in self.labelled_metadata.items()
-                if column in self.metadata
+                if column in columns
             }
             object.__setattr__(other, "labelled_metadata", joined)
         return other

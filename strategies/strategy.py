@@ -138,10 +138,10 @@ class Strategy:
             picks = self._picked(pool, size, rng, parameters, scores)
         else:
             picks = boosted(
-                lambda count: self._picked(pool, count, rng, parameters, scores),
-                pool.weights,
-                pool.eligible,
+                lambda among, count: self._picked(among, count, rng, parameters, scores),
+                pool,
                 size,
+                whole=self.selecting is None,
             )
         return picks, np.full(size, np.nan) if scores is None else scores[picks.indices]
 
