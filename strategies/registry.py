@@ -4,18 +4,24 @@ import numpy as np
 
 from strategies.arrays import Indices, Scores
 from strategies.diversity.class_quota import class_quota
+from strategies.diversity.cluster_predictions import cluster_predictions
 from strategies.diversity.k_center import k_center
+from strategies.diversity.k_means import k_means
 from strategies.diversity.label_distribution_matching import label_distribution_matching
 from strategies.diversity.metadata_balance import metadata_balance
 from strategies.diversity.rare_properties import rare_properties, rare_properties_score
 from strategies.diversity.spread_properties import spread_properties
 from strategies.diversity.tail_first import tail_first, tail_first_score
+from strategies.diversity.typiclust import typiclust
 from strategies.errors import GrammarError, suggestion
 from strategies.hybrid.bait import bait
 from strategies.hybrid.batch_bald import batch_bald
 from strategies.hybrid.cal import cal
+from strategies.hybrid.clue import clue
+from strategies.hybrid.cluster_margin import cluster_margin
 from strategies.hybrid.epig import epig
 from strategies.hybrid.galaxy import galaxy
+from strategies.hybrid.margin_k_means import margin_k_means
 from strategies.hybrid.power_bald import power_bald
 from strategies.pins import pinned_first
 from strategies.pool import Pool
@@ -79,6 +85,18 @@ REGISTRY: dict[str, Strategy] = {
         ),
         Strategy("cal", "Margatina et al. 2021, arXiv 2109.03764", scoring=cal),
         Strategy("galaxy", "Zhang et al. 2022, arXiv 2202.01402", selecting=galaxy),
+        Strategy("k_means", "Xu et al. 2003; Zhdanov 2019, arXiv 1901.05954", selecting=k_means),
+        Strategy("typiclust", "Hacohen et al. 2022, arXiv 2202.02794", selecting=typiclust),
+        Strategy(
+            "cluster_predictions",
+            "MacQueen 1967; Gilhuber et al. 2024 (FALCUN)",
+            selecting=cluster_predictions,
+        ),
+        Strategy("clue", "Prabhu et al. 2021, arXiv 2010.08666", selecting=clue),
+        Strategy("margin_k_means", "Zhdanov 2019, arXiv 1901.05954", selecting=margin_k_means),
+        Strategy(
+            "cluster_margin", "Citovsky et al. 2021, arXiv 2107.14263", selecting=cluster_margin
+        ),
         Strategy("k_center", "Sener and Savarese 2018, arXiv 1708.00489", selecting=k_center),
         Strategy("class_quota", "Cochran, Sampling Techniques, chapter 5A", selecting=class_quota),
         Strategy(

@@ -155,7 +155,8 @@ def _schedule(sizes: Indices, labelled: npt.NDArray[np.int64], size: int) -> Ind
     turns = np.arange(len(places)) - np.repeat(np.cumsum(room) - room, room)
     # The small ones' turns begin when the others have nothing left.
     order = np.lexsort((places, turns, small[visited][places]))[:size]
-    return visited[places[order]].astype(np.int64)
+    chosen: Indices = visited[places[order]].astype(np.int64)
+    return chosen
 
 
 def _together(

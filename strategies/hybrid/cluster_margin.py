@@ -116,5 +116,5 @@ def _round_robin(clusters_of: Indices, size: int) -> Indices:
     order = np.argsort(numbers, kind="stable")
     turns = np.empty(len(numbers), dtype=np.int64)
     turns[order] = np.arange(len(numbers)) - np.repeat(np.cumsum(counts) - counts, counts)
-    positions = np.lexsort((numbers, counts[numbers], turns))[:size]
-    return positions.astype(np.int64)
+    positions: Indices = np.lexsort((numbers, counts[numbers], turns))[:size].astype(np.int64)
+    return positions

@@ -209,7 +209,8 @@ def _positive(weights: Floats | None, count: int) -> Float64:
     if weights is None or not weights.any():
         return np.ones(count, dtype=np.float64)
     given = np.asarray(weights, dtype=np.float64)
-    return np.maximum(given / given.max(), LEAST_WEIGHT)
+    positive: Float64 = np.maximum(given / given.max(), LEAST_WEIGHT)
+    return positive
 
 
 def _lengths(held: Float32) -> Float64:

@@ -23,6 +23,9 @@ FOUR_MEMBERS = np.eye(2)[np.array([[0, 0, 0, 0], [0, 0, 1, 0], [1, 1, 0, 0], [1,
 VOTES = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 2]])  # item, member
 THREE_AND_ONE = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.1, 0.9]])
 LINE = np.array([[0.0], [1.0], [4.0], [10.0], [11.0]])
+# By angle: five in a fan, three far away from them and from each other; lengths differ.
+FAN = np.radians([0.0, 10.0, 20.0, 30.0, 40.0, 150.0, 200.0, 250.0])
+DIRECTIONS = np.column_stack([np.cos(FAN), np.sin(FAN)]) * np.arange(1.0, 9.0)[:, None]
 
 # name, fields of the pool, size, the picks in order
 KNOWN: list[tuple[str, dict[str, Any], int, list[int]]] = [
@@ -147,6 +150,36 @@ KNOWN: list[tuple[str, dict[str, Any], int, list[int]]] = [
         3,
         [3, 1, 2],
     ),
+    # Means 5/3 of {0, 1, 4} and 10.5 of {10, 11}: 1 is nearest to the one, 10 and 11 to the other.
+    ("k_means", {"embeddings": LINE}, 2, [1, 3]),
+    # One cluster; of 8 items the 4 nearest count: for 20 degrees these are 10, 10, 20 and 20 off.
+    ("typiclust", {"embeddings": DIRECTIONS}, 1, [2]),
+    # Three are nearly sure of class 0, their mean is (0.9, 0.1); one is sure of class 1.
+    (
+        "cluster_predictions",
+        {"probabilities": np.array([[1.0, 0.0], [0.9, 0.1], [0.8, 0.2], [0.0, 1.0]])},
+        2,
+        [1, 3],
+    ),
+    # As k_means, but of {0, 1, 4} only 4 is uncertain and of {10, 11} only 10, and that less so.
+    (
+        "clue",
+        {
+            "embeddings": LINE,
+            "probabilities": np.array([[1, 0], [1, 0], [0.5, 0.5], [0.9, 0.1], [1, 0]]),
+        },
+        2,
+        [2, 3],
+    ),
+    # 20 times the size: all are candidates. The fan's middle, and the other three's.
+    (
+        "margin_k_means",
+        {"embeddings": DIRECTIONS, "probabilities": np.full((8, 2), 0.5)},
+        2,
+        [2, 6],
+    ),
+    # A cluster's candidates are drawn at random: only here is there one way.
+    ("cluster_margin", {"embeddings": LINE[:1], "probabilities": PREDICTIONS[:1]}, 1, [0]),
     # Only one way to choose one item of one.
     ("random", {"size": 1}, 1, [0]),
     # One item of each of two sites can only be drawn from the one that may be picked.
