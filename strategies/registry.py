@@ -14,6 +14,7 @@ from strategies.diversity.spread_properties import spread_properties
 from strategies.diversity.tail_first import tail_first, tail_first_score
 from strategies.diversity.typiclust import typiclust
 from strategies.errors import GrammarError, suggestion
+from strategies.hybrid.badge import badge
 from strategies.hybrid.bait import bait
 from strategies.hybrid.batch_bald import batch_bald
 from strategies.hybrid.cal import cal
@@ -76,6 +77,7 @@ REGISTRY: dict[str, Strategy] = {
             scoring=bald,
             selecting=power_bald,
         ),
+        Strategy("badge", "Ash et al. 2020, arXiv 1906.03671", selecting=badge),
         Strategy("batch_bald", "Kirsch et al. 2019, arXiv 1906.08158", selecting=batch_bald),
         Strategy("epig", "Bickford Smith et al. 2023, arXiv 2304.08151", selecting=epig),
         Strategy(

@@ -56,6 +56,17 @@ KNOWN: list[tuple[str, dict[str, Any], int, list[int]]] = [
         [2, 0, 1],
     ),
     ("predicted_loss", {"predicted_loss": np.array([0.5, -1.0, 2.0])}, 3, [2, 0, 1]),
+    # Gradients of length 0.71, 0.71 and 0.35 along one line: the longest, then the one that is
+    # apart from it, then its double, which is not.
+    (
+        "badge",
+        {
+            "probabilities": np.array([[0.5, 0.5], [0.5, 0.5], [0.75, 0.25]]),
+            "embeddings": np.zeros((3, 1)),
+        },
+        3,
+        [0, 2, 1],
+    ),
     # The only item on which the members disagree is drawn first, whatever the noise.
     ("power_bald", {"members": TWO_MEMBERS[:, 1:]}, 1, [0]),
     # Votes 0011, 0011, 0101, 0001. After item 0 its copy adds nothing, item 2 log 2 and item 3
