@@ -69,10 +69,11 @@ def bait(
     forward = np.array(picks)
 
     def picked_rows(positions: Indices | slice) -> npt.NDArray[np.float64]:
-        return rows(forward[positions])
+        return rows(forward[::-1][positions])
 
+    # In reverse, so that of equals the later pick is dropped.
     dropped, _ = TraceExchange(picked_rows, more, inverse, target, -1).exchange(more - size)
-    kept = np.delete(np.arange(more), dropped)
+    kept = np.delete(np.arange(more), more - 1 - np.array(dropped, dtype=np.int64))
     return Picks(eligible[forward[kept]], {GAIN: np.array(gains)[kept]})
 
 

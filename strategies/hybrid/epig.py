@@ -86,7 +86,8 @@ def epig(
             if bounds[order[start]] < reached:
                 break
         some = order[start : start + step]
-        scores[some] = information_about(members, some, targets)
+        # Rounding, too, keeps to the bound: exactly 0 where the members agree.
+        scores[some] = np.minimum(information_about(members, some, targets), bounds[some])
         start += len(some)
     picked = best_first(scores, np.sort(order[:start]), size, rng)
     return Picks(picked, {GAIN: scores[picked]})

@@ -31,20 +31,27 @@ def labelled_probabilities(
     Source: least squares in log-odds: Berkson 1944; log-linear form: McCullagh and Nelder,
     Generalized Linear Models, 1989, section 5.2.
     """
-    d, classes = embeddings.shape[1], probabilities.shape[1]
+    n, d = embeddings.shape
+    classes = probabilities.shape[1]
+    if n == 0:
+        return np.full((len(labelled_embeddings), classes), 1.0 / classes)
+    # From their mean the embeddings' products stay precise, however far from 0 they lie.
+    centre = np.zeros(d)
+    for rows in row_blocks(n, d):
+        centre += float64_rows(embeddings, rows).sum(axis=0) / n
     products = np.zeros((d + 1, d + 1))
     aims = np.zeros((d + 1, classes))
-    for rows in row_blocks(len(embeddings), d + classes):
+    for rows in row_blocks(n, d + classes):
         logits = np.log(np.maximum(float64_rows(probabilities, rows), np.finfo(np.float32).tiny))
         logits -= logits.mean(axis=1, keepdims=True)
-        block = _with_one(float64_rows(embeddings, rows))
+        block = _with_one(float64_rows(embeddings, rows) - centre)
         weighted = block / (classes + np.square(logits).sum(axis=1, keepdims=True))
         products += block.T @ weighted
         aims += weighted.T @ logits
     scale = max(float(np.trace(products)) / (d + 1), float(np.finfo(np.float64).tiny))
     products[np.diag_indices(d + 1)] += PENALTY * scale
     head = np.linalg.solve(products, aims)
-    logits = _with_one(float64_rows(labelled_embeddings, slice(None))) @ head
+    logits = _with_one(float64_rows(labelled_embeddings, slice(None)) - centre) @ head
     logits -= logits.max(axis=1, keepdims=True)
     odds = np.exp(logits)
     predicted: npt.NDArray[np.float64] = odds / odds.sum(axis=1, keepdims=True)
