@@ -4,10 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from strategies.kernels import products
 from strategies.kernels.hartigan import Clustering
 from strategies.kernels.k_means import clusters, k_means, nearest_to_centroids
 
@@ -155,10 +157,9 @@ def test_promises_for_any_shape(
     assert found.sizes.min() >= 1
     assert found.assignment.shape == found.distances.shape == (n,)
     size = min(k, n)
-    picks = nearest_to_centroids(points, np.arange(n), size, seeded(seed), weights=weights)
-    assert len(set(picks.tolist())) == size
-    if size <= distinct and not weighted:
-        assert len(np.unique(points[picks], axis=0)) >= min(size, distinct) - 1
+    items = found.nearest_items(size)
+    assert len(set(items.tolist())) == size
+    assert len(set(found.assignment[items[:distinct]].tolist())) == min(size, distinct)
 
 
 def test_as_many_clusters_as_distinct_points_put_each_on_its_own() -> None:
@@ -228,3 +229,21 @@ def test_memory_maps_and_layouts_give_the_same(tmp_path: object) -> None:
     assert_array_equal(k_means(mapped, 15, seeded(3))[1], expected)
     assert_array_equal(k_means(np.asfortranarray(points), 15, seeded(3))[1], expected)
     assert_array_equal(k_means(points.astype(np.float64), 15, seeded(3))[1], expected)
+
+
+@pytest.mark.parametrize("count", [20, 300])
+def test_the_torch_path_gives_the_same_clusters(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # PyTorch's own products on the CPU stand in for a GPU: they too round in another order.
+    monkeypatch.setattr(products, "to_device", lambda rows, _: torch.from_numpy(np.array(rows)))
+    points = seeded(9).normal(size=(1500, 32)).astype(np.float32)
+    expected = k_means(points, count, seeded(1))[1]
+    assert_array_equal(k_means(points, count, seeded(1), device="cuda")[1], expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU here")
+def test_a_gpu_gives_the_same_clusters() -> None:
+    points = seeded(9).normal(size=(1500, 32)).astype(np.float32)
+    expected = k_means(points, 300, seeded(1))[1]
+    assert_array_equal(k_means(points, 300, seeded(1), device="cuda")[1], expected)
