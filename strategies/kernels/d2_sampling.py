@@ -235,7 +235,7 @@ class _Sampler:
         """Compare every candidate with the picks that it may not have met; form the cells anew."""
         where = slice(self.compared, self.pick_count)
         width = where.stop - where.start
-        for rows in row_blocks(self.count, width, 1 << 19):
+        for rows in row_blocks(self.count, max(width, self.dimensions), 1 << 19):
             upper = self._upper_bounds(rows, where)
             nearest = upper.argmin(axis=1)
             best = np.take_along_axis(upper, nearest[:, None], axis=1)[:, 0]
@@ -268,7 +268,7 @@ class _Sampler:
             self._meet(heavy, waiting)
 
     def _meet(self, positions: Indices, picks: Indices) -> None:
-        for rows in row_blocks(len(positions), len(picks), 1 << 19):
+        for rows in row_blocks(len(positions), max(len(picks), self.dimensions), 1 << 19):
             block = positions[rows]
             upper = self._upper_bounds(block, picks)
             nearest = upper.argmin(axis=1)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -53,14 +54,14 @@ def test_explains_each_pick_by_its_distance_and_its_length() -> None:
 
 
 def test_the_second_pick_is_drawn_by_squared_distance() -> None:
-    # Gradients +-(1 - p) (z, 1), z = 0: lengths sqrt(2) 0.5 / 0.25 / 0.1, all of class 0 but two.
+    # Gradients (-1, 1) (1 - p) for class 0 and (1, -1) (1 - p) for class 1: they lie on one line.
     p = np.array([[0.5, 0.5], [0.75, 0.25], [0.9, 0.1], [0.25, 0.75]])
     z = np.zeros((4, 1))
     counts = np.zeros(4)
     rng = np.random.default_rng(0)
     for _ in range(2000):
         counts[select("badge", Pool(probabilities=p, embeddings=z), 2, rng)[1]] += 1
-    # Along the line: -0.5 (first), -0.25, -0.1 and +0.25; squares of the distances to the first.
+    # At -0.5 (the first), -0.25, -0.1 and +0.25 on it; squares of the distances to the first.
     shares = np.array([0.0, 0.25**2, 0.4**2, 0.75**2])
     shares /= shares.sum()
     assert counts[0] == 0
@@ -94,9 +95,6 @@ def test_embeddings_whose_squares_overflow_are_refused() -> None:
     fields = full_fields(10)
     fields["embeddings"] = fields["embeddings"].astype(np.float32)
     fields["embeddings"][7, 1] = 1e30
-    try:
+    with pytest.raises(InvalidPoolError, match="square overflows") as caught:
         select("badge", Pool(**fields), 3, np.random.default_rng(0))
-    except InvalidPoolError as error:
-        assert (error.field, error.row) == ("embeddings", 7)
-    else:
-        raise AssertionError("not refused")
+    assert (caught.value.field, caught.value.row) == ("embeddings", 7)
