@@ -12,7 +12,9 @@ from backend.labelstudio import LabelStudio
 from backend.models.artefact import DamagedModelError, Model, load_model
 from backend.models.embedding_cache import EmbeddingCache
 from backend.models.encoder import Encoder, load_encoder
+from backend.models.input_properties import PropertyCache
 from backend.rounds.schema import schema_of
+from backend.rounds.specification import reads_properties, specification_of
 from backend.settings import Settings
 from backend.store.database import Database
 from backend.store.tables import Project
@@ -74,6 +76,14 @@ class ProjectContext:
         return EmbeddingCache(
             self.settings.embeddings_dir, self.encoder.fingerprint, self.encoder.dimension
         )
+
+    @cached_property
+    def properties(self) -> PropertyCache | None:
+        """The measured properties of the contents; None where the strategy reads none."""
+        kind = self.schema.kind
+        if not reads_properties(specification_of(self.config), kind):
+            return None
+        return PropertyCache(self.settings.embeddings_dir, kind, self.project_id)
 
     def model_dir(self, round_number: int) -> Path:
         """Where a round's model lies."""

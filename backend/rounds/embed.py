@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ RETRY_SECONDS = 600.0
 DOWNLOADS_AT_ONCE = 8
 # Downloads run ahead of the encoder by at most this many items, so that memory stays bounded.
 DOWNLOADS_AHEAD = 64
+TEXTS_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,12 @@ def embed(
 ) -> bool:
     """Embed what is missing for at most `seconds`; True when nothing is left.
 
+    Where the strategy reads properties of the contents they are measured in the same pass.
     `only_annotated` leaves out everything that a round can do without.
     """
     context.cache.refresh()
+    if context.properties is not None:
+        context.properties.refresh()
     with context.database.read() as session:
         pending = missing(session, context)
     wanted = pending.annotated if only_annotated else pending.all()
@@ -56,12 +61,18 @@ def embed(
     def progress(done: int) -> None:
         report(stage="embed", done=done, total=total)
 
-    items = (
+    items: Iterator[tuple[bytes, str | bytes]] = (
         _read_images(context, wanted, failures, until=started + seconds)
         if context.encoder.kind == "image"
         else ((item.content_hash, value) for item, value in _values(context, wanted))
     )
-    outcome = embed_slice(context.encoder, context.cache, items, seconds, progress)
+    if context.properties is None:
+        outcome = embed_slice(context.encoder, context.cache, items, seconds, progress)
+    else:
+        if context.properties.needs_corpus:
+            context.properties.read_corpus(_all_texts(context))
+        with closing(context.properties.measured(items)) as measured:
+            outcome = embed_slice(context.encoder, context.cache, measured, seconds, progress)
     failures.update(outcome.failed)
     _record_failures(context.database, context.project_id, wanted, failures)
     return outcome.finished and time.monotonic() - started < seconds
@@ -97,6 +108,8 @@ def missing(session: Session, context: ProjectContext) -> Missing:
     if not rows:
         return Missing([], [], [])
     have = context.cache.contains([row.content_hash for row in rows])
+    if context.properties is not None:
+        have &= context.properties.contains([row.content_hash for row in rows])
     waiting = set(
         session.scalars(
             sa.select(ContentFailure.content_hash).where(
@@ -135,6 +148,28 @@ def missing(session: Session, context: ProjectContext) -> Missing:
     )
 
 
+def _all_texts(context: ProjectContext) -> Iterator[str]:
+    """Every text of the project, a few at a time."""
+    after = 0
+    while True:
+        with context.database.read() as session:
+            rows = session.execute(
+                sa.select(Task.task_id, Task.value)
+                .where(
+                    Task.project_id == context.project_id,
+                    Task.deleted_at.is_(None),
+                    Task.value.is_not(None),
+                    Task.task_id > after,
+                )
+                .order_by(Task.task_id)
+                .limit(TEXTS_AT_ONCE)
+            ).all()
+        if not rows:
+            return
+        yield from (row.value for row in rows)
+        after = rows[-1].task_id
+
+
 def _values(context: ProjectContext, wanted: Sequence[Pending]) -> Iterator[tuple[Pending, str]]:
     """The contents' values, read as they are used: a whole pool of texts would fill the memory.
 
@@ -160,7 +195,7 @@ def _values(context: ProjectContext, wanted: Sequence[Pending]) -> Iterator[tupl
 
 def _read_images(
     context: ProjectContext, wanted: Sequence[Pending], failures: dict[bytes, str], until: float
-) -> Iterator[tuple[bytes, bytes]]:
+) -> Iterator[tuple[bytes, str | bytes]]:
     """The images' bytes, downloaded ahead of the encoder; what cannot be read is noted."""
     ahead: list[tuple[Pending, Future[bytes]]] = []
     waiting = _values(context, wanted)

@@ -55,7 +55,7 @@ class Material:
             if not len(labelled.labels):
                 labelled = None
         fields = self._task_fields()
-        metadata, labelled_metadata = self._metadata(fields, task_ids, labelled)
+        metadata, labelled_metadata = self._metadata(fields, task_ids, hashes, labelled)
         group_of, excluded = self._groups(fields, task_ids)
         return strategies.Pool(
             embeddings=embeddings if "embeddings" in asked else None,
@@ -96,7 +96,11 @@ class Material:
             return read_fields(session, self._context.project_id)
 
     def _metadata(
-        self, fields: Fields, task_ids: npt.NDArray[np.int64], labelled: LabelledTasks | None
+        self,
+        fields: Fields,
+        task_ids: npt.NDArray[np.int64],
+        hashes: list[bytes],
+        labelled: LabelledTasks | None,
     ) -> tuple[dict[str, npt.NDArray[Any]] | None, dict[str, npt.NDArray[Any]] | None]:
         if "metadata" not in self._fields:
             return None, None
@@ -106,15 +110,22 @@ class Material:
             for name in names
             if (values := column(fields, task_ids.tolist(), name)) is not None
         }
+        measured = self._context.properties
+        properties = set() if measured is None else set(measured.names)
+        if measured is not None:
+            measured.refresh()
+            found |= measured.columns(hashes)
         if not found:
             return None, None
         if labelled is None:
             return found, None
         of_labelled = {
             name: values
-            for name in found
+            for name in found.keys() - properties
             if (values := column(fields, labelled.task_ids, name)) is not None
         }
+        if measured is not None:
+            of_labelled |= measured.columns(labelled.hashes)
         return found, of_labelled
 
     def _groups(

@@ -52,15 +52,15 @@ def sentence(
         by = f" by the tab {', '.join(map(repr, pins))}" if pins else ""
         return f"It was pinned{by}."
     if branch.startswith("random"):
-        chance = details.get("inclusion_probability")
-        return "It was drawn at random" + (f" with probability {chance:.3g}." if chance else ".")
+        drawn = details.get("inclusion_probability")
+        return "It was drawn at random" + (f" with probability {drawn:.3g}." if drawn else ".")
     because = [*_because(branch, score), *_decided(details, classes)]
     return f"{branch} chose it" + (f": {'; '.join(because)}." if because else ".")
 
 
 def _because(branch: str, score: float | None) -> list[str]:
     last = branch.split(" > ")[-1]
-    meaning = MEANINGS.get(last)
+    meaning: str | None = MEANINGS.get(last)
     if score is None:
         return [meaning] if meaning else []
     return [f"{meaning} (score {score:.3g})" if meaning else f"its score is {score:.3g}"]

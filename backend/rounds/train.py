@@ -31,9 +31,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LabelledTasks:
-    """Settled labels with an embedding: ids, (m, d) embeddings and class indices."""
+    """Settled labels with an embedding: ids, contents, (m, d) embeddings and class indices."""
 
     task_ids: list[int]
+    hashes: list[bytes]
     embeddings: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
 
@@ -55,6 +56,7 @@ def labelled_tasks(context: ProjectContext, roles: Sequence[str | None]) -> Labe
     dimension = context.encoder.dimension
     return LabelledTasks(
         [row.task_id for row in rows],
+        hashes,
         context.cache.get(hashes) if hashes else np.zeros((0, dimension), dtype=np.float32),
         np.array([position[row.label] for row in rows], dtype=np.int64),
     )

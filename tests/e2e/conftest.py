@@ -125,9 +125,12 @@ def texts():
 
 @pytest.fixture
 def make_project(session, texts):
-    """Make a project with some tasks: (number, class by text)."""
+    """Make a project with some tasks: (number, class by text).
 
-    def make(tasks=60):
+    `fields` gives the further data of the task at a place.
+    """
+
+    def make(tasks=60, fields=lambda place: {}):  # noqa: ARG005
         truth = dict(itertools.islice(texts, tasks))
         choices = "".join(f'<Choice value="{name}"/>' for name in CLASSES)
         number = session.create_project(
@@ -135,7 +138,9 @@ def make_project(session, texts):
             '<View><Text name="text" value="$text"/>'
             f'<Choices name="topic" toName="text" choice="single">{choices}</Choices></View>',
         )
-        session.import_tasks(number, [{"text": text} for text in truth])
+        session.import_tasks(
+            number, [{"text": text, **fields(place)} for place, text in enumerate(truth)]
+        )
         return number, truth
 
     return make
@@ -184,8 +189,8 @@ def connect(make_project, session, asknext, api, connect_number):
     """Make a project and let AskNext drive it; ready when the hold-outs are drawn and queued."""
     opened = []
 
-    def make(tasks=60, config=None):
-        number, truth = make_project(tasks)
+    def make(tasks=60, config=None, **options):
+        number, truth = make_project(tasks, **options)
         connect_number(number, {**CONFIG, **(config or {})})
         driven = Driven(asknext, session, number, truth, api)
         opened.append(driven)

@@ -33,6 +33,19 @@ class Driven:
         answer.raise_for_status()
         return answer.json()["positions"]
 
+    def explain(self, task: int) -> dict[str, Any]:
+        answer = self.api.get(f"/api/projects/{self.number}/tasks/{task}/explanation")
+        answer.raise_for_status()
+        return answer.json()
+
+    def labelled(self) -> list[int]:
+        """The tasks that hold an annotation, as Label Studio says."""
+        return [
+            task["id"]
+            for task in self.session.tasks(self.number)
+            if self.explain(task["id"])["state"] == "answered"
+        ]
+
     def rounds(self) -> list[dict[str, Any]]:
         return [r for r in self.state()["rounds"] if r["state"] == "done"]
 
