@@ -4,7 +4,7 @@ PYTHON ?=
 ARGS ?=
 export PYTHON
 
-.PHONY: help setup setup-labelstudio setup-demo-data check test demo bench-round bench-labels
+.PHONY: help setup setup-labelstudio setup-demo-data check test demo bench-round bench-labels bench-selection bench-scale
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,3 +38,10 @@ bench-round: setup setup-labelstudio  ## Time a round on 100,000 tasks in a real
 bench-labels: setup setup-demo-data  ## Measure label efficiency on real data, next to other libraries
 	@scripts/set-up bench-data peers
 	@.venv/bin/python -m benchmarks.labels $(ARGS)
+
+bench-selection: setup  ## Time selection from 100,000 items, next to the fastest libraries
+	@scripts/set-up peers
+	@.venv/bin/python -m benchmarks.selection $(ARGS)
+
+bench-scale: setup  ## Run every strategy on a million items: seconds and memory, pass or fail
+	@.venv/bin/python -m benchmarks.selection --scale $(ARGS)
