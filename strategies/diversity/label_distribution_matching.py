@@ -10,8 +10,6 @@ from strategies.diversity.tail_first import label_counts
 from strategies.picks import CLASS, GAIN, QUOTA, Picks
 from strategies.predicted_class import predicted_classes
 
-FIRST_SHORTLIST = 64
-
 Vector = npt.NDArray[np.float64]
 
 
@@ -37,12 +35,13 @@ def label_distribution_matching(
     returns        Picks; CLASS the predicted class, QUOTA the batch's items that are predicted so,
                    GAIN by how much the pick lowered D (negative where every pick had to raise it)
 
-    O(size n c) time, one matrix-vector product a pick: D is convex, so its tangent bounds it from
-    below for all items at once, and only the few with the lowest bounds are evaluated.
+    O(size n c) time, two matrix-vector products a pick: a quadratic bounds D from below for all
+    items at once (for L2 it is D itself), and only what may be the lowest is evaluated in float64.
+    Memory: two copies of the eligible rows.
 
     Source: Bengar et al., Class-Balanced Active Learning for Image Classification, WACV 2022
     (arXiv 2110.04543): the expected classes of the labelled items and the batch against a target,
-    there uniform, in the L1 distance, by a linear program; the bound: Frank and Wolfe 1956.
+    there uniform, in the L1 distance, by a linear program.
     """
     search = _Search(probabilities, eligible, target, divergence)
     picks = search.picks(size, label_counts(labels, probabilities.shape[1]))
@@ -60,19 +59,17 @@ class _Search:
         self.kl = divergence == "kl"
         self.eligible = eligible
         self.rows = np.ascontiguousarray(probabilities[eligible])
-        self.squares = np.empty(len(eligible), dtype=np.float64)
+        self.squares = self.rows * self.rows
         total = np.zeros(classes, dtype=np.float64)
         for block in row_blocks(n, classes):
             total += float64_rows(probabilities, block).sum(axis=0)
         own = np.zeros(classes, dtype=np.float64)
         for block in row_blocks(len(eligible), classes):
-            rows = float64_rows(self.rows, block)
-            own += rows.sum(axis=0)
-            self.squares[block] = (rows * rows).sum(axis=1)
+            own += float64_rows(self.rows, block).sum(axis=0)
         self.mean = own / len(eligible)
         self.target = np.full(classes, 1.0 / classes) if target == "uniform" else total / n
-        # The rounding of a product of a row (sum 1) with a vector of entries up to 1.
-        self.tolerance = 4.0 * (classes + 2) * float(np.finfo(self.rows.dtype).eps)
+        # The rounding of two products of a row (sum 1) with a vector of entries up to 1.
+        self.tolerance = 8.0 * (classes + 2) * float(np.finfo(self.rows.dtype).eps)
 
     def picks(self, size: int, held: Vector) -> tuple[Indices, Vector]:
         count = held.sum()
@@ -93,41 +90,56 @@ class _Search:
 
     def best(self, held: Vector, count: float, open_places: npt.NDArray[np.bool_]) -> int:
         """The place of the lowest divergence, among equal ones the lowest."""
-        gradient = self.gradient(held, count)
+        slope, curvature, gradient = self.bounding(held, count)
         # Scaled so that no entry exceeds 1: the tolerance then holds for every batch.
-        scale = max(1.0, float(np.abs(gradient).max()))
-        bounds = (self.rows @ (gradient / scale).astype(self.rows.dtype)).astype(np.float64)
-        if not self.kl:
-            bounds += self.squares / scale
+        scale = max(1.0, float(np.abs(slope).max()), float(np.abs(curvature).max()))
+        dtype = self.rows.dtype
+        bounds = self.rows @ (slope / scale).astype(dtype)
+        bounds += self.squares @ (curvature / scale).astype(dtype)
         bounds[~open_places] = np.inf
-        left = int(open_places.sum())
-        length = min(FIRST_SHORTLIST, left)
-        while True:
-            shortlist = np.argpartition(bounds, length - 1)[:length]
-            exact = self.exact(np.sort(shortlist), held, count, gradient) / scale
-            lowest = int(np.argmin(exact))
-            if length == left or exact[lowest] + self.tolerance < bounds[shortlist].max():
-                return int(np.sort(shortlist)[lowest])
-            length = min(left, 8 * length)
+        likely = np.array([np.argmin(bounds)])
+        # Whatever could be lower than this one, rounding allowed for.
+        limit = float(self.exact(likely, held, count, gradient)[0]) - self.constant(curvature)
+        places = np.flatnonzero(bounds <= limit / scale + self.tolerance)
+        values = np.empty(len(places), dtype=np.float64)
+        for block in row_blocks(len(places), self.rows.shape[1]):
+            values[block] = self.exact(places[block], held, count, gradient)
+        return int(places[np.argmin(values)])
+
+    def bounding(self, held: Vector, count: float) -> tuple[Vector, Vector, Vector]:
+        """u, v and the gradient g: (count + 1) D(x) >= constant + u.p(x) + v.p(x)^2 for every item.
+
+        For L2 that is an equality. For KL, D is convex with second derivative 1/q_c, and q_c is at
+        most (h_c + 1) / (count + 1).
+        """
+        gradient = self.gradient(held, count)
+        if not self.kl:
+            return gradient, np.ones(len(held)), gradient
+        curvature = 0.5 / (held + 1.0)
+        return gradient - 2.0 * curvature * self.mean, curvature, gradient
+
+    def constant(self, curvature: Vector) -> float:
+        """What the bound lacks of `exact`: the square of the mean in (p - mean)^2."""
+        return float((curvature * self.mean**2).sum()) if self.kl else 0.0
 
     def gradient(self, held: Vector, count: float) -> Vector:
         """The slope of (count + 1) D in p(.|x): for L2 around 0, for KL around the mean item."""
         if not self.kl:
-            return 2.0 * (held - (count + 1.0) * self.target)
+            slope: Vector = 2.0 * (held - (count + 1.0) * self.target)
+            return slope
         around = (held + self.mean) / (count + 1.0)
-        slope = np.zeros(len(held))
+        logarithms = np.zeros(len(held))
         # A class that no labelled and no eligible item has adds nothing for any of them.
         seen = around > 0.0
-        slope[seen] = np.log(around[seen] / self.floor()[seen])
-        return slope
+        logarithms[seen] = np.log(around[seen] / self.floor()[seen])
+        return logarithms
 
     def exact(self, places: Indices, held: Vector, count: float, gradient: Vector) -> Vector:
-        """What the bounds bound, exactly: (places,), in the unit of the gradient."""
+        """(count + 1) D of each, less the same for all: (places,)."""
         rows = self.rows[places].astype(np.float64)
         if not self.kl:
-            squared: Vector = (rows * gradient).sum(axis=1) + self.squares[places]
+            squared: Vector = (rows * gradient + rows * rows).sum(axis=1)
             return squared
-        # (count + 1) D less the same constant for every item, which the tangent leaves out.
         around = (held + self.mean) / (count + 1.0)
         mixed = (held + rows) / (count + 1.0)
         terms = np.zeros_like(mixed)
