@@ -8,14 +8,14 @@ from strategies.arrays import Floats, Indices, float64_rows, row_blocks
 from strategies.errors import InvalidPoolError
 from strategies.kernels.k_center_cover import Cover
 from strategies.kernels.k_center_greedy import farthest_first
-from strategies.kernels.k_center_rows import Exact, PlacedRows, square_distances
+from strategies.kernels.k_center_rows import Exact, PlacedRows
 from strategies.kernels.products import Device
 from strategies.kernels.rough_clusters import rough_clusters
 from strategies.picks import DISTANCE, Picks
 
 # Centres a cluster: with fewer, finding the clusters costs more than they save.
 CENTRES_PER_CLUSTER = 24
-MOST_CLUSTERS = 256
+MOST_CLUSTERS = 128
 # Labelled items that each cluster meets at once, those nearest to its centroid.
 FIRST_CENTRES = 16
 # Labelled items that are placed at once.
@@ -84,11 +84,11 @@ def k_center(
     rows = PlacedRows(points, order, unit_length, longest)
     cover = Cover(rows, starts, clusters.centroids.astype(np.float64), centres, device)
     for block in row_blocks(len(labelled), 1, LABELLED_ROWS):
-        cover.add(rows.placed(float64_rows(labelled, block)), 1, FIRST_CENTRES)
+        cover.add(_distinct(rows.placed(float64_rows(labelled, block))), 1, FIRST_CENTRES)
     if len(labelled):
         positions, squares = farthest_first(cover, size)
     else:
-        first = _nearest_to_mean(rows)
+        first = rows.nearest_to_mean()
         cover.pick(np.array([first]), len(starts) - 1)
         positions, squares = farthest_first(cover, size - 1)
         positions = np.concatenate([[first], positions])
@@ -97,17 +97,12 @@ def k_center(
     return Picks(eligible[picks] if few else picks, {DISTANCE: np.sqrt(squares)})
 
 
-def _nearest_to_mean(rows: PlacedRows) -> int:
-    """The position of the candidate nearest to the mean of all; the lowest row where equal."""
-    ascending = np.argsort(rows.order)
-    total = np.zeros(rows.points.shape[1], dtype=np.float64)
-    for some in row_blocks(len(ascending), len(total)):
-        total += rows.exact(ascending[some]).sum(axis=0)
-    mean = total / len(ascending)
-    distances = np.empty(len(ascending), dtype=np.float64)
-    for some in row_blocks(len(ascending), len(total)):
-        distances[some] = square_distances(rows.exact(ascending[some]), mean)
-    return int(ascending[np.argmin(distances)])
+def _distinct(rows: Exact) -> Exact:
+    """Each of the rows once: copies of a centre change no distance, but would all be compared."""
+    whole = np.ascontiguousarray(rows).view(
+        np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))
+    )
+    return rows[np.unique(whole[:, 0], return_index=True)[1]]
 
 
 def _square_norms(points: Floats) -> Exact:

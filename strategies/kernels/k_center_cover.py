@@ -7,7 +7,7 @@ from strategies.kernels.k_center_rows import Exact, PlacedRows, Quick, square_di
 from strategies.kernels.products import Products
 
 # Centres that stale candidates meet at once; between two such steps those that fell are dropped.
-CENTRES_AT_ONCE = 256
+CENTRES_AT_ONCE = 512
 # Candidates that meet the centres at once: their products stay in the cache.
 ROWS_AT_ONCE = 1024
 

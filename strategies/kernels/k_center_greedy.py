@@ -7,10 +7,10 @@ from strategies.kernels.k_center_cover import Cover
 from strategies.kernels.k_center_rows import Exact, square_distances
 
 # Candidates that a round looks at: the product of all pairs of them is then a small part of it.
-FRONT = 512
+FRONT = 768
 LARGEST_FRONT = 4096
 # Clusters that meet a new centre at once.
-PROBES = 2
+PROBES = 1
 
 
 def farthest_first(cover: Cover, size: int) -> tuple[Indices, Exact]:
