@@ -115,6 +115,11 @@ def long_tail(counts: dict[str, int]) -> dict[str, tuple[str, int]]:
     return {name: (name, max(12, int(counts[name] * step**i))) for i, name in enumerate(names)}
 
 
+def rare_defects(counts: dict[str, int]) -> dict[str, tuple[str, int]]:
+    """All functional cells and 160 defective ones (8 %): a minority that is hard to tell apart."""
+    return {name: (name, 160 if name == "Defective" else n) for name, n in counts.items()}
+
+
 def crude_or_other(counts: dict[str, int]) -> dict[str, tuple[str, int]]:
     """The topic "crude" (about 4 %) against the rest."""
     return {name: ("crude" if name == "crude" else "other", n) for name, n in counts.items()}
@@ -132,6 +137,7 @@ SETS: dict[str, DataSet] = {
         DataSet("friends_lines", "text, 6, hard", friends_lines, "friends_lines"),
         DataSet("mnist_tail", "image, 10, tail", mnist_5k, "mnist_5k", 500, long_tail),
         DataSet("newsgroups_tail", "text, 20, tail", newsgroups20, "newsgroups20", 600, long_tail),
+        DataSet("elpv_rare", "image, 2, 8 %", elpv, "elpv", 600, rare_defects),
         DataSet("crude_or_other", "text, 2, 4 %", reuters52, "reuters52", 1_000, crude_or_other),
     )
 }
