@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from strategies.arrays import Indices
+from strategies.arrays import Floats, Indices
 from strategies.kernels.k_center_rows import Exact, PlacedRows, Quick, square_distances
 from strategies.kernels.products import Products
 
@@ -130,25 +130,16 @@ class Cover:
             self._compare_all(behind[doubtful], exact[doubtful])
         self.settled[positions] = self.count
 
-    def gram(self, positions: Indices) -> tuple[Exact, float]:
-        """(p, p) float64 squared distances between candidates, and the most they can be wrong by.
+    def among(self, positions: Indices) -> "Pairs":
+        """The squared distances between candidates.
 
         In float32, unless the error of that drowns the candidates' own distances.
         """
         if self.error * 32.0 > self.key[positions].max():
-            fine = self.rows.frame.moved(self.rows.exact(positions))
-            distances = fine @ (-2.0 * fine).T
-            norms = np.square(fine).sum(axis=1)
-            error = self.fine_error
-        else:
-            quick = self.rows.quick[positions]
-            distances = self.products.rows(positions, -2.0 * quick).astype(np.float64)
-            norms = self.rows.square_norms[positions].astype(np.float64)
-            error = self.error
-        distances += norms
-        distances += norms[:, None]
-        distances *= self.square_unit
-        return distances, error
+            rows = self.rows.frame.moved(self.rows.exact(positions))
+            return Pairs(rows, np.square(rows).sum(axis=1), self.square_unit, self.fine_error)
+        norms = self.rows.square_norms[positions].astype(np.float64)
+        return Pairs(self.rows.quick[positions], norms, self.square_unit, self.error)
 
     def _trust(self, radius: float) -> None:
         """Set the errors for quick rows and centres of at most this length."""
@@ -219,6 +210,24 @@ class Cover:
                     found = square_distances(rows[lines], self.exact_centres[columns])
                     np.minimum.at(values, lines, found)
                 self._settle_to(some, values)
+
+
+class Pairs:
+    """Squared distances between a few rows, each off by at most `error`."""
+
+    def __init__(self, rows: Floats, norms: Exact, square_unit: float, error: float) -> None:
+        self.rows = rows
+        self.norms = norms
+        self.square_unit = square_unit
+        self.error = error
+
+    def distances_to(self, row: int) -> Exact:
+        """(p,) float64: of all rows to this one."""
+        distances: Exact = (self.rows @ (-2.0 * self.rows[row])).astype(np.float64)
+        distances += self.norms
+        distances += self.norms[row]
+        distances *= self.square_unit
+        return distances
 
 
 def _lowest(values: Quick, count: int, axis: int) -> Indices:

@@ -6,7 +6,7 @@ from strategies.arrays import Indices, Mask
 from strategies.kernels.k_center_cover import Cover
 from strategies.kernels.k_center_rows import Exact, square_distances
 
-# Candidates that a round looks at: the product of all pairs of them is then a small part of it.
+# Candidates that a round looks at. More: fewer rounds, but each pick is compared with more.
 FRONT = 768
 LARGEST_FRONT = 4096
 # Clusters that meet a new centre at once.
@@ -72,7 +72,8 @@ def _round(
     front = front[np.argsort(cover.rows.order[front])]
     rows = cover.rows.order[front]
     exact = cover.rows.exact(front)
-    gram, error = cover.gram(front)
+    pairs = cover.among(front)
+    quick = np.empty((min(most, len(front)), len(front)))  # a row of distances a pick
     highest = cover.key[front]  # at least the squared distance
     settled = highest.copy()  # the exact one to the first `compared` centres of this round
     compared = np.zeros(len(front), dtype=np.int64)
@@ -86,8 +87,9 @@ def _round(
         if value < bound[0] or (value == bound[0] and rows[first] > bound[1]):
             break
         if not certain[first]:
-            others = np.array(chosen[compared[first] :])
-            near = others[gram[first, others] - error < settled[first]]
+            since = compared[first]
+            lowest = quick[since : len(chosen), first] - pairs.error
+            near = np.array(chosen[since:])[lowest < settled[first]]
             found = square_distances(exact[near], exact[first]).min(initial=np.inf)
             settled[first] = highest[first] = min(settled[first], found)
             compared[first] = len(chosen)
@@ -96,10 +98,11 @@ def _round(
         if value == 0.0:
             finished = True
             continue
+        row = quick[len(chosen)] = pairs.distances_to(first)
         chosen.append(first)
         distances.append(value)
-        np.minimum(highest, gram[first] + error, out=highest)
-        certain &= gram[first] - error >= highest
+        np.minimum(highest, row + pairs.error, out=highest)
+        certain &= row - pairs.error >= highest
         highest[first] = -np.inf
         certain[first] = True
     _write_back(cover, front, chosen, settled, compared, certain, highest)
