@@ -5,25 +5,32 @@ import numpy as np
 from strategies.arrays import Indices, Scores
 from strategies.diversity.class_quota import class_quota
 from strategies.diversity.cluster_predictions import cluster_predictions
+from strategies.diversity.cover_predictions import cover_predictions
+from strategies.diversity.facility_location import facility_location
 from strategies.diversity.k_center import k_center
 from strategies.diversity.k_means import k_means
 from strategies.diversity.label_distribution_matching import label_distribution_matching
+from strategies.diversity.max_herding import max_herding
 from strategies.diversity.metadata_balance import metadata_balance
+from strategies.diversity.probcover import probcover
 from strategies.diversity.rare_properties import rare_properties, rare_properties_score
 from strategies.diversity.spread_properties import spread_properties
 from strategies.diversity.tail_first import tail_first, tail_first_score
 from strategies.diversity.typiclust import typiclust
 from strategies.errors import GrammarError, suggestion
+from strategies.hybrid.auto import auto
 from strategies.hybrid.badge import badge
 from strategies.hybrid.bait import bait
 from strategies.hybrid.batch_bald import batch_bald
 from strategies.hybrid.cal import cal
 from strategies.hybrid.clue import clue
 from strategies.hybrid.cluster_margin import cluster_margin
+from strategies.hybrid.density_weighted import density_weighted
 from strategies.hybrid.epig import epig
 from strategies.hybrid.galaxy import galaxy
 from strategies.hybrid.margin_k_means import margin_k_means
 from strategies.hybrid.power_bald import power_bald
+from strategies.hybrid.uherding import uherding
 from strategies.pins import pinned_first
 from strategies.pool import Pool
 from strategies.random_sampling.by_group import random_groups
@@ -45,6 +52,11 @@ from strategies.uncertainty.variation_ratio import variation_ratio
 REGISTRY: dict[str, Strategy] = {
     strategy.name: strategy
     for strategy in (
+        Strategy(
+            "auto",
+            "Bae et al. 2025, arXiv 2412.20644; Mikolov et al. 2013, arXiv 1310.4546",
+            selecting=auto,
+        ),
         Strategy("entropy", "Settles 2009, section 3.1; Shannon 1948", scoring=entropy),
         Strategy("margin", "Scheffer, Decomain and Wrobel 2001", scoring=margin),
         Strategy(
@@ -98,6 +110,16 @@ REGISTRY: dict[str, Strategy] = {
         Strategy("margin_k_means", "Zhdanov 2019, arXiv 1901.05954", selecting=margin_k_means),
         Strategy(
             "cluster_margin", "Citovsky et al. 2021, arXiv 2107.14263", selecting=cluster_margin
+        ),
+        Strategy("max_herding", "Bae et al. 2024, arXiv 2407.12212", selecting=max_herding),
+        Strategy("uherding", "Bae et al. 2025, arXiv 2412.20644", selecting=uherding),
+        Strategy("facility_location", "Wei, Iyer and Bilmes 2015", selecting=facility_location),
+        Strategy("probcover", "Yehuda et al. 2022, arXiv 2205.11320", selecting=probcover),
+        Strategy("density_weighted", "Settles and Craven 2008", scoring=density_weighted),
+        Strategy(
+            "cover_predictions",
+            "Bae et al. 2024, arXiv 2407.12212; Hellinger 1909",
+            selecting=cover_predictions,
         ),
         Strategy("k_center", "Sener and Savarese 2018, arXiv 1708.00489", selecting=k_center),
         Strategy("class_quota", "Cochran, Sampling Techniques, chapter 5A", selecting=class_quota),

@@ -13,7 +13,7 @@ Doubles = npt.NDArray[np.float64]
 
 # Up to so many rows products are float64; beyond, float32 with near ties decided in float64.
 FLOAT64_ROWS = 20_000
-# Gains that differ by less than this share are equal: the lowest index wins.
+# Gains that differ by less than this share are equal.
 TIE = 1e-12
 
 
@@ -44,7 +44,9 @@ class Coverage:
     counts: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.dtype = np.dtype(np.float64 if self.rows.count <= FLOAT64_ROWS else np.float32)
+        few = self.rows.count <= FLOAT64_ROWS
+        self.dtype: type[np.float64] | type[np.float32] = np.float64 if few else np.float32
+        self.steps = self.value.unsettled(np.empty(0), 0.0) is not None
         # Each of d products and sums rounds once, the entries of both rows once before.
         self.error = (self.rows.dimensions + 4) * float(np.finfo(self.dtype).eps) / 2.0
 
@@ -69,6 +71,18 @@ class Coverage:
         self.picks.append(pick)
         self.gains.append(gain)
         self.counts.append(round(float(self.stands_for[improved].sum())))
+
+    def among_equals(self, tied: Indices) -> int:
+        """Of candidates with equal gains (ascending) the one that is itself covered worst.
+
+        Two items that could still gain only from each other gain exactly the same; this choice
+        between them does not depend on the order of the pool. Equal covers, and steps of v, where
+        gains are counts and equals common, leave it to the lowest index.
+        """
+        if len(tied) == 1 or self.steps:
+            return int(tied[0])
+        covered = self.covered[tied]
+        return int(tied[np.argmax(covered <= covered.min() + TIE)])
 
     def tie(self, gain: float) -> float:
         """Gains this near to `gain` are equal to it."""

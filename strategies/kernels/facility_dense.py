@@ -57,15 +57,14 @@ class _LazyGreedy:
         self.state = state
         matrix, zero = state.rows.working(None, state.dtype)
         self.products = UnitProducts(matrix, zero, matrix, zero, state.value, state.device)
-        self.weights = state.weights.astype(state.dtype)
-        self.cover = state.covered.astype(state.dtype)
+        self.weights: Floats = state.weights.astype(state.dtype)
+        self.cover: Floats = state.covered.astype(state.dtype)
         count = state.rows.count
         self.capacity = max(8, min(256, KEPT_VALUES // count))
         self.kept = np.empty((self.capacity, count), dtype=state.dtype)
         self.keeper = np.full(self.capacity, -1, dtype=np.int64)
         self.place = np.full(count, -1, dtype=np.int64)
         # What rounding may hide: sums of many values, whose errors mostly cancel.
-        self.steps = state.value.unsettled(np.empty(0), 0.0) is not None
         self.band = 1e-12 if state.dtype == np.float64 else 8.0 * float(np.finfo(np.float32).eps)
         self.bounds = self._first_gains()
         self.bounds[~state.open] = -np.inf
@@ -91,7 +90,7 @@ class _LazyGreedy:
         for a in blocks(count, BLOCK_ROWS):
             for b in blocks(count, BLOCK_COLUMNS, a.start):
                 products = self.products.block(a, b)
-                if self.steps:
+                if self.state.steps:
                     # Counted as inside, whatever rounding may have put outside: a bound stays one.
                     products += state.error
                 values = state.value.of_products(products)
@@ -129,11 +128,14 @@ class _LazyGreedy:
 
     def _decided(self, contested: Indices) -> int:
         # In steps every pair is settled already: what is equal is equal.
-        if len(contested) == 1 or self.steps:
+        if len(contested) == 1 or self.state.steps:
             return int(contested[0])
+        # Rows that are equal but for rounding have equal gains.
+        rows = self.state.rows.exact(contested).round(12)
+        contested = contested[np.sort(np.unique(rows, axis=0, return_index=True)[1])]
         gains = np.array([self._exact_gain(c) for c in contested.tolist()])
         best = float(gains.max())
-        return int(contested[np.argmax(gains >= best - self.state.tie(best))])
+        return self.state.among_equals(contested[gains >= best - self.state.tie(best)])
 
     def _exact_values(self, candidate: int) -> Doubles:
         rows = self.state.rows
@@ -158,7 +160,8 @@ class _LazyGreedy:
             np.maximum(above, 0.0, out=above)
             # Two steps: long float32 sums would lose digits.
             gains[t] = sum(
-                float(above[part] @ self.weights[part]) for part in blocks(len(above), BLOCK_COLUMNS)
+                float(above[part] @ self.weights[part])
+                for part in blocks(len(above), BLOCK_COLUMNS)
             )
         return gains
 

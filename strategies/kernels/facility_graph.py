@@ -1,6 +1,7 @@
 """Which candidate would cover which reference better than it is covered: a sparse graph."""
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from strategies.kernels.facility_values import Value
 
 Doubles = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int32]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class _Edges:
         self.error = error
         self.references: list[Ids] = []
         self.candidates: list[Ids] = []
-        self.values: list[Floats] = []
+        self.values: list[npt.NDArray[Any]] = []
 
     def add(self, references: Indices, candidates: Indices, products: Floats) -> None:
         if not len(products):
@@ -179,7 +181,7 @@ def _stable_order(keys: Ids) -> Indices:
     return order
 
 
-def _joined(parts: list[npt.NDArray[np.generic]], empty: npt.DTypeLike) -> npt.NDArray[np.generic]:
+def _joined(parts: list[npt.NDArray[Scalar]], empty: type[Scalar]) -> npt.NDArray[Scalar]:
     joined = np.concatenate(parts) if parts else np.empty(0, dtype=empty)
     parts.clear()
     return joined

@@ -61,14 +61,16 @@ def greedy_coverage(problem: CoverageProblem, size: int) -> CoveragePicks:
     """argmax_i sum_j u_j max(v(<z_i, z_j>) - v_j, 0), `size` times; v_j the best cover of j so far.
 
     Equal rows are one row with their weights added. Up to `sample` different rows the picks are
-    those of the plain float64 loop, equal gains to the lowest index; once nothing gains any more,
+    those of the plain float64 loop, equal gains to the item that is itself covered worst, then to
+    the lowest index; once nothing gains any more,
     the rest of the batch comes in the order of the pool. Beyond, references and
     candidates are an even sample along a fixed projection, weighted by its inverse inclusion
     probabilities (half even, half by u), drawn again for every quarter of it that is picked.
     """
     distinct = distinct_rows(problem.points, problem.eligible)
     count = len(distinct.items)
-    weights = np.bincount(distinct.group, weights=problem.weights, minlength=count)
+    weights = np.zeros(count, dtype=np.float64)
+    weights += np.bincount(distinct.group, weights=problem.weights, minlength=count)
     copies = np.bincount(distinct.group, minlength=count).astype(np.float64)
     allowed = np.zeros(len(problem.points), dtype=np.bool_)
     allowed[problem.eligible] = True
@@ -81,9 +83,7 @@ def greedy_coverage(problem: CoverageProblem, size: int) -> CoveragePicks:
         run = _run(problem, distinct.items, weights, copies, is_open, [], size_left)
         _append(run, distinct.items, indices, gains, covered)
     else:
-        order = np.argsort(
-            projection(problem.points, problem.mean)[distinct.items], kind="stable"
-        )
+        order = np.argsort(projection(problem.points, problem.mean)[distinct.items], kind="stable")
         while size_left > 0:
             round_size = min(size_left, max(1, problem.sample // 4))
             probability = inclusion(weights, problem.sample)
@@ -131,7 +131,7 @@ def _run(
 ) -> Coverage:
     whole = len(items) == len(problem.points)
     rows = UnitRows(problem.points, None if whole else items, problem.mean)
-    covered = np.zeros(len(items), dtype=np.float64)
+    covered: Doubles = np.zeros(len(items), dtype=np.float64)
     if problem.labelled is not None and len(problem.labelled):
         covered = cover_by(rows, problem.labelled, problem.value)
     for picked in before:

@@ -96,7 +96,7 @@ def inclusion(weights: Doubles, size: int) -> Doubles:
     if size >= count:
         return np.ones(count, dtype=np.float64)
     total = float(weights.sum())
-    shares = np.full(count, 1.0 / count)
+    shares: Doubles = np.full(count, 1.0 / count)
     if total > 0.0:
         shares = EVEN_SHARE / count + (1.0 - EVEN_SHARE) * weights / total
     certain = np.zeros(count, dtype=np.bool_)

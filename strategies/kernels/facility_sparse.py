@@ -15,7 +15,7 @@ EDGES_AT_ONCE = 1 << 20
 
 
 def pick_by_graph(state: Coverage, size: int) -> None:
-    """Make `size` exact greedy picks (fewer where nothing more gains), keeping every gain up to date along the edges of a graph.
+    """Make `size` exact greedy picks, fewer where nothing more gains, along a graph of the gains.
 
     An edge (i, j) says that i would cover j better than it is covered; only those can ever gain.
     Each pick p raises the cover of the references it improves, and the edges of these lower the
@@ -76,7 +76,7 @@ class _SparseGreedy:
     def _slack(self, values: Floats, own: npt.NDArray[np.bool_]) -> Floats:
         # An item's coverage of itself is exact; every other value is off by its product's error.
         slack = self.state.value.slopes(values) * values.dtype.type(self.state.error)
-        if self.state.value.unsettled(values[:1], 0.0) is None:
+        if not self.state.steps:
             slack += values * values.dtype.type(self.rounding)
         slack[own] = 0.0
         return slack
@@ -94,7 +94,7 @@ class _SparseGreedy:
             upper[contested] = self.gains[contested] + self.slack[contested]
             low = float((self.gains[contested] - self.slack[contested]).max())
             contested = contested[upper[contested] >= low - self.state.tie(low)]
-        return int(contested[0])
+        return self.state.among_equals(contested)
 
     def _make_exact(self, candidates: Indices) -> None:
         """Bring the gains of these candidates to float64, with the cover as it is now."""
@@ -117,7 +117,9 @@ class _SparseGreedy:
         references = lists.ids[places].astype(np.int64)
         # Whatever is too well covered by now can never matter again.
         values = lists.values[places].astype(np.float64)
-        live = np.flatnonzero(values + self._slack(values, values < 0.0) > state.covered[references])
+        live = np.flatnonzero(
+            values + self._slack(values, values < 0.0) > state.covered[references]
+        )
         own = state.rows.exact(missing)
         owner = np.repeat(np.arange(len(missing)), counts)
         step = max(1, (1 << 20) // state.rows.dimensions)

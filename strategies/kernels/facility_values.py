@@ -22,8 +22,13 @@ class Value(Protocol):
     length 1, and `zero_zero_product` beside another row of zeros.
     """
 
-    zero_product: float
-    zero_zero_product: float
+    @property
+    def zero_product(self) -> float:
+        """p of a row of zeros with a row of length 1."""
+
+    @property
+    def zero_zero_product(self) -> float:
+        """p of two rows of zeros."""
 
     def of_products(self, products: Floats) -> Floats:
         """v(p), which may overwrite the products."""
@@ -69,7 +74,7 @@ class Gaussian:
         """As in Value."""
         difference = left - right
         squares = np.einsum("ij,ij->i", difference, difference)
-        return np.exp(-squares / (self.bandwidth * self.bandwidth))
+        return np.asarray(np.exp(-squares / (self.bandwidth * self.bandwidth)))
 
     def unsettled(self, products: Floats, error: float) -> None:
         """As in Value: smooth."""
@@ -100,7 +105,7 @@ class ClippedCosine:
 
     def exact(self, left: Doubles, right: Doubles) -> Doubles:
         """As in Value."""
-        return np.maximum(np.einsum("ij,ij->i", left, right), 0.0)
+        return np.asarray(np.maximum(np.einsum("ij,ij->i", left, right), 0.0))
 
     def unsettled(self, products: Floats, error: float) -> None:
         """As in Value: smooth."""
@@ -130,7 +135,7 @@ class Ball:
         """As in Value."""
         difference = left - right
         inside = np.einsum("ij,ij->i", difference, difference) < self.radius * self.radius
-        return inside.astype(np.float64)
+        return np.asarray(inside, dtype=np.float64)
 
     def unsettled(self, products: Floats, error: float) -> npt.NDArray[np.bool_]:
         """As in Value."""

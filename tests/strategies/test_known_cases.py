@@ -26,6 +26,7 @@ LINE = np.array([[0.0], [1.0], [4.0], [10.0], [11.0]])
 # By angle: five in a fan, three far away from them and from each other; lengths differ.
 FAN = np.radians([0.0, 10.0, 20.0, 30.0, 40.0, 150.0, 200.0, 250.0])
 DIRECTIONS = np.column_stack([np.cos(FAN), np.sin(FAN)]) * np.arange(1.0, 9.0)[:, None]
+THREE_DIRECTIONS = np.array([[1.0, 0.0], [0.5**0.5, 0.5**0.5], [0.5, 0.75**0.5]])
 
 # name, fields of the pool, size, the picks in order
 KNOWN: list[tuple[str, dict[str, Any], int, list[int]]] = [
@@ -191,6 +192,48 @@ KNOWN: list[tuple[str, dict[str, Any], int, list[int]]] = [
     ),
     # A cluster's candidates are drawn at random: only here is there one way.
     ("cluster_margin", {"embeddings": LINE[:1], "probabilities": PREDICTIONS[:1]}, 1, [0]),
+    # Minus the mean of 5.2, only the sides are left: of three alike the first, of two alike the
+    # first; then nothing gains.
+    ("max_herding", {"embeddings": LINE}, 5, [0, 3, 1, 2, 4]),
+    ("max_herding", {"embeddings": LINE, "labelled_embeddings": LINE[:1]}, 5, [3, 0, 1, 2, 4]),
+    # The same sides; the three are sure (u = 0.1 each), the two are not (u = 1 each).
+    (
+        "uherding",
+        {"embeddings": LINE, "probabilities": np.array([[0.95, 0.05]] * 3 + [[0.5, 0.5]] * 2)},
+        5,
+        [3, 0, 1, 2, 4],
+    ),
+    # Without a model as max_herding; with one as uherding, here of classes that are equally common.
+    ("auto", {"embeddings": LINE}, 5, [0, 3, 1, 2, 4]),
+    (
+        "auto",
+        {"embeddings": LINE, "probabilities": np.array([[0.95, 0.05]] * 3 + [[0.5, 0.5]] * 2)},
+        5,
+        [3, 0, 1, 2, 4],
+    ),
+    # Directions of 0, 45 and 60 degrees: sums of cosines 2.207, 2.673 and 2.466; then 0 degrees
+    # lacks 0.293 and 60 degrees 0.034.
+    ("facility_location", {"embeddings": THREE_DIRECTIONS}, 3, [1, 0, 2]),
+    # Pseudo-labels east, east, north: balls are pure up to a radius of sqrt(2), which the others'
+    # distance is not below. East holds two items, north one; then all are covered.
+    ("probcover", {"embeddings": np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])}, 3, [0, 2, 1]),
+    # Entropies 0.693, 0 and 0.673 times mean cosines 0.736, 0.891 and 0.822.
+    (
+        "density_weighted",
+        {
+            "embeddings": THREE_DIRECTIONS,
+            "probabilities": np.array([[0.5, 0.5], [1.0, 0.0], [0.6, 0.4]]),
+        },
+        3,
+        [2, 0, 1],
+    ),
+    # Three sure of the first class, two of the second, one of the third: the largest crowd first.
+    (
+        "cover_predictions",
+        {"probabilities": np.eye(3)[[2, 0, 0, 1, 0, 1]]},
+        6,
+        [1, 3, 0, 2, 4, 5],
+    ),
     # Only one way to choose one item of one.
     ("random", {"size": 1}, 1, [0]),
     # One item of each of two sites can only be drawn from the one that may be picked.
