@@ -19,8 +19,8 @@ class QueueConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     strategy: Any = Field(
-        default="margin",
-        description="How the pool is ranked: a name, or a combination by chain, mix or weight.",
+        default="auto",
+        description="How the pool is ranked: a name, or a combination (chain, mix, weight, …).",
     )
     batch_size: int = Field(
         default=50, ge=1, le=100_000, description="Picks in one batch, the unit of accounting."

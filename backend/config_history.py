@@ -82,6 +82,12 @@ def submit(database: Database, project_id: int, source: Source, document: Any) -
         return Outcome(True, repeated=False)
 
 
+# Settings that leave a window as it is.
+WITHOUT_EFFECT = frozenset(
+    {"batch_size", "budget", "control", "retrain_every", "test_size", "validation_size"}
+)
+
+
 def put_in_force(
     database: Database, session: Session, project: Project, config: QueueConfig
 ) -> None:
@@ -90,8 +96,11 @@ def put_in_force(
     project.config = config.model_dump(mode="json")
     if before and before.get("control") != config.control and project.label_config:
         apply_label_config(database, session, project, project.label_config)
-    replan = ("strategy", "random_share", "holdout_rate", "window", "preannotate", "encoder")
-    changed = {name for name in replan if before and before.get(name) != project.config.get(name)}
+    changed = {
+        name
+        for name, value in project.config.items()
+        if before and name not in WITHOUT_EFFECT and before.get(name) != value
+    }
     if changed and project.queue_version is not None and project.holdout_drawn_at is not None:
         work.request_in(session, project.id, "round")
     work.request_in(session, project.id, "sync")

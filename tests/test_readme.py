@@ -7,9 +7,12 @@ from pathlib import Path
 
 import strategies
 from backend.config import QueueConfig
+from strategies.properties.images import IMAGE_PROPERTIES
+from strategies.properties.texts import TEXT_PROPERTIES
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+STRATEGIES = (ROOT / "docs" / "strategies.md").read_text(encoding="utf-8")
 
 
 def test_the_configuration_table_holds_every_setting_with_its_default_and_meaning():
@@ -30,8 +33,17 @@ def test_every_strategy_in_the_readme_parses():
     assert len(examples) == 3
     for example in examples:
         strategies.parse(example)
-    for name in strategies.names():
-        assert f"`{name}`" in README
+
+
+def test_the_page_on_strategies_describes_each_of_them_once_and_its_examples_parse():
+    described = re.findall(r"^\| `([a-z_]+)` \|", STRATEGIES, re.MULTILINE)
+    assert sorted(described) == sorted(strategies.names())
+    examples = re.findall(r'^\{".*\}$', STRATEGIES, re.MULTILINE)
+    assert len(examples) == 5
+    for example in examples:
+        strategies.parse(example)
+    for name in (*IMAGE_PROPERTIES, *TEXT_PROPERTIES):
+        assert f"`{name}`" in STRATEGIES
 
 
 def test_the_files_that_the_readme_points_to_exist():

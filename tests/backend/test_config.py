@@ -15,7 +15,7 @@ def test_nothing_at_all_is_the_default_configuration():
 
 def test_the_defaults_are_the_documented_ones():
     config = QueueConfig()
-    assert (config.strategy, config.batch_size, config.random_share) == ("margin", 50, 0.1)
+    assert (config.strategy, config.batch_size, config.random_share) == ("auto", 50, 0.1)
     assert (config.retrain_every, config.budget, config.window) == (25, 5000, 100)
     assert (config.preannotate, config.control, config.seed) == ("none", None, 0)
     assert (config.test_size, config.validation_size) == (100, 50)

@@ -79,7 +79,7 @@ class TextProject:
         self._annotations: dict[int, list[dict[str, Any]]] = {}
         self._numbers = count(1)
         self._seconds = count(1)
-        full = QueueConfig(**{"encoder": "static", **config})
+        full = QueueConfig(**{"encoder": "static", "strategy": "margin", **config})
         with database.write() as session:
             project = Project(
                 label_studio_url="http://127.0.0.1:9",

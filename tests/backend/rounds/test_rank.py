@@ -16,7 +16,7 @@ from tests.backend.text_project import TASK_IDS, text_of, topic_of
 
 
 def configure(project, **config):
-    full = QueueConfig(**{"encoder": "static", **config})
+    full = QueueConfig(**{"encoder": "static", "strategy": "margin", **config})
     project.update(config=full.model_dump(mode="json"))
 
 

@@ -31,7 +31,7 @@ def reason(branch="margin", family="strategy", score=None, probability=None, **d
         ({"branch": "max_herding", "covered": 1_234}, "it covers 1,234 tasks better than all"),
         ({"branch": "k_center", "distance": 0.5}, "it lies 0.5 from its nearest"),
         ({"branch": "typiclust", "cluster_size": 1}, "it stands for 1 similar task."),
-        ({"branch": "class_quota", "class": 1, "quota": 3}, "class 'dog', which was given 3 places"),
+        ({"branch": "class_quota", "class": 1, "quota": 3}, "'dog', which was given 3"),
         ({"branch": "metadata_balance", "level": "site=north"}, "it stands for site=north"),
         ({"branch": "rare", "property": "text:digits", "value": 0.5}, "its text:digits is 0.5"),
         ({"branch": "margin > k_center", "distance": 1.0}, "margin > k_center chose it: it lies 1"),

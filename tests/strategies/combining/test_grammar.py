@@ -58,7 +58,7 @@ def test_a_name_with_no_parameters_is_the_name() -> None:
     assert parse({"margin": {}}).to_json() == "margin"
 
 
-NAMES = "entropy, k_center, least_confidence, margin, random"
+NAMES = ", ".join(sorted(names()))
 MISPLACED_KEEP = (
     "only a member of a chain that is not the last can keep more than the batch; "
     "remove it or put another member after this one"
