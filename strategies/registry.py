@@ -18,6 +18,7 @@ from strategies.diversity.spread_properties import spread_properties
 from strategies.diversity.tail_first import tail_first, tail_first_score
 from strategies.diversity.typiclust import typiclust
 from strategies.errors import GrammarError, suggestion
+from strategies.hybrid.alfa_mix import alfa_mix
 from strategies.hybrid.auto import auto
 from strategies.hybrid.badge import badge
 from strategies.hybrid.bait import bait
@@ -26,7 +27,9 @@ from strategies.hybrid.cal import cal
 from strategies.hybrid.clue import clue
 from strategies.hybrid.cluster_margin import cluster_margin
 from strategies.hybrid.density_weighted import density_weighted
+from strategies.hybrid.dropquery import dropquery
 from strategies.hybrid.epig import epig
+from strategies.hybrid.falcun import falcun
 from strategies.hybrid.galaxy import galaxy
 from strategies.hybrid.margin_k_means import margin_k_means
 from strategies.hybrid.power_bald import power_bald
@@ -90,6 +93,9 @@ REGISTRY: dict[str, Strategy] = {
             selecting=power_bald,
         ),
         Strategy("badge", "Ash et al. 2020, arXiv 1906.03671", selecting=badge),
+        Strategy("falcun", "Gilhuber et al. 2024, ECML PKDD", selecting=falcun),
+        Strategy("alfa_mix", "Parvaneh et al. 2022, arXiv 2203.07034", selecting=alfa_mix),
+        Strategy("dropquery", "Gupte et al. 2024, arXiv 2401.14555", selecting=dropquery),
         Strategy("batch_bald", "Kirsch et al. 2019, arXiv 1906.08158", selecting=batch_bald),
         Strategy("epig", "Bickford Smith et al. 2023, arXiv 2304.08151", selecting=epig),
         Strategy(

@@ -89,9 +89,9 @@ def _least_epsilon(
     embeddings: Floats, probabilities: Floats, anchors: npt.NDArray[np.float64], head: LinearHead
 ) -> npt.NDArray[np.float64]:
     """(r,): the least epsilon at which the farthest anchor flips the prediction of each row."""
-    z = np.array(embeddings, dtype=np.float64)
+    z = np.array(embeddings, dtype=np.float64, order="C")
     logits = centred_logits(probabilities)
-    losses = np.array(probabilities, dtype=np.float64)
+    losses = np.array(probabilities, dtype=np.float64, order="C")
     rows = np.arange(len(z))
     predicted = losses.argmax(axis=1)
     losses[rows, predicted] -= 1.0

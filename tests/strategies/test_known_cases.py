@@ -68,6 +68,31 @@ KNOWN: list[tuple[str, dict[str, Any], int, list[int]]] = [
         3,
         [0, 2, 1],
     ),
+    # Only the middle one is uncertain, so only it has a weight.
+    ("falcun", {"probabilities": np.array([[1.0, 0.0], [0.5, 0.5], [1.0, 0.0]])}, 1, [1]),
+    # Logits z and -z: the boundary, 0, is 0.1, 2 and 3 away. A fifth of the way to the farthest
+    # labelled item is 0.82, 1.2 and 1.4: only the first crosses it.
+    (
+        "alfa_mix",
+        {
+            "embeddings": np.array([[0.1], [2.0], [-3.0]]),
+            "probabilities": 1.0 / (1.0 + np.exp([[-0.2, 0.2], [-4.0, 4.0], [6.0, -6.0]])),
+            "labelled_embeddings": np.array([[4.0], [-4.0]]),
+            "labels": np.array([0, 1]),
+        },
+        1,
+        [0],
+    ),
+    # Logits 1 + z and 0: the predictions at 1 and 2 hold without z, that at -3 does not.
+    (
+        "dropquery",
+        {
+            "embeddings": np.array([[1.0], [2.0], [-3.0]]),
+            "probabilities": 1.0 / (1.0 + np.exp([[-2.0, 2.0], [-3.0, 3.0], [2.0, -2.0]])),
+        },
+        1,
+        [2],
+    ),
     # The only item on which the members disagree is drawn first, whatever the noise.
     ("power_bald", {"members": TWO_MEMBERS[:, 1:]}, 1, [0]),
     # Votes 0011, 0011, 0101, 0001. After item 0 its copy adds nothing, item 2 log 2 and item 3
