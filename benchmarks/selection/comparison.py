@@ -69,6 +69,7 @@ class Comparison:
             yield self._row(replace(job, role="loop"))
         if own.judgement.get("exact") == UNCHECKED:
             yield from self._checked_smaller(job)
+        shown = {repr(own.measurement.job)}
         wanted = PEERS.get(job.strategy, ())
         for library in wanted if peers is None else [p for p in wanted if p in set(peers)]:
             labelled = (job.strategy, library) not in WITHOUT_LABELLED
@@ -76,7 +77,8 @@ class Comparison:
             found = self._largest(theirs)
             reached = found.job if found.finished else theirs
             ours = replace(reached, role="asknext", library="")
-            if found.finished and ours != own.measurement.job:
+            if found.finished and repr(ours) not in shown:
+                shown.add(repr(ours))
                 yield self._row(ours)
             yield self._row_of(found, ours if found.finished else None)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.cluster import KMeans
-from sklearn.metrics import pairwise_distances_argmin
+from sklearn.metrics import euclidean_distances, pairwise_distances_argmin
 
 from benchmarks.selection.data import Arrays
 from benchmarks.selection.job import Job
@@ -16,7 +16,15 @@ def _k_means(arrays: Arrays, job: Job) -> Callable[[], Any]:
 
     def call() -> Any:
         centres = KMeans(job.size, random_state=job.seed).fit(points).cluster_centers_
-        return pairwise_distances_argmin(centres, points)
+        picks = pairwise_distances_argmin(centres, points)
+        taken: set[int] = set()
+        for cluster, pick in enumerate(picks):
+            if pick in taken:  # by another centre: the next nearest
+                distances = euclidean_distances(centres[cluster : cluster + 1], points)[0]
+                distances[list(taken)] = np.inf
+                picks[cluster] = distances.argmin()
+            taken.add(int(picks[cluster]))
+        return picks
 
     return call
 
