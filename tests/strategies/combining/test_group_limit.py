@@ -17,7 +17,7 @@ FIXED_SCORES = [
     name
     for name in names()
     if REGISTRY[name].selecting is None
-    and not REGISTRY[name].uses & {"labels", "labelled_metadata"}
+    and not REGISTRY[name].uses & {"labels", "labelled_embeddings", "labelled_metadata"}
 ]
 
 
