@@ -149,8 +149,6 @@ def test_where_nothing_is_uncertain_only_chance_is_left() -> None:
     p = np.eye(3)[[0, 1, 2, 0]]
     draws = [falcun(p, np.arange(4), 1, np.random.default_rng(seed)) for seed in range(40)]
     firsts = {int(picks.indices[0]) for picks in draws}
-        int(falcun(p, np.arange(4), 1, np.random.default_rng(s)).indices[0]) for s in range(40)
-    }
     assert firsts == {0, 1, 2, 3}
 
 
