@@ -47,8 +47,7 @@ class Coverage:
         few = self.rows.count <= FLOAT64_ROWS
         self.dtype: type[np.float64] | type[np.float32] = np.float64 if few else np.float32
         self.steps = self.value.unsettled(np.empty(0), 0.0) is not None
-        # Each of d products and sums rounds once, the entries of both rows once before.
-        self.error = (self.rows.dimensions + 4) * float(np.finfo(self.dtype).eps) / 2.0
+        self.error = product_error(self.rows.dimensions, self.dtype)
 
     @property
     def candidates(self) -> Indices:
@@ -60,10 +59,6 @@ class Coverage:
         """(q,) products above which a reference is covered better; +inf where it has no weight."""
         limits = self.value.products_of(self.covered)
         return np.where(self.weights > 0.0, limits, np.inf)
-
-    def cover(self, references: Indices, values: Doubles) -> None:
-        """Record that these references are covered at least so well."""
-        self.covered[references] = np.maximum(self.covered[references], values)
 
     def record(self, pick: int, gain: float, improved: Indices) -> None:
         """Record a pick, what it gained, and the references that it covers better."""
@@ -87,6 +82,14 @@ class Coverage:
     def tie(self, gain: float) -> float:
         """Gains this near to `gain` are equal to it."""
         return TIE * abs(gain) + 1e-15 * float(self.weights.max(initial=0.0))
+
+
+def product_error(dimensions: int, dtype: type[np.float64] | type[np.float32]) -> float:
+    """A bound of the error of <z_i, z_j> in this precision, |z_i| = |z_j| = 1.
+
+    Each of d products and sums rounds once, and the entries of both rows have been rounded before.
+    """
+    return (dimensions + 4) * float(np.finfo(dtype).eps) / 2.0
 
 
 def cover_by(rows: UnitRows, centres: Floats, value: Value) -> Doubles:

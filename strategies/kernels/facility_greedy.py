@@ -142,9 +142,6 @@ def _run(
     size = min(size, int(is_open.sum()))
     if edge_excess(state, _products_of(rows)) > 1.0:
         pick_on_demand(state, size)
-        if len(state.picks) < size and state.dtype == np.float32:
-            centres = problem.points[items[np.array(state.picks, dtype=np.int64)]]
-            state.covered = np.maximum(covered, cover_by(rows, centres, problem.value))
     if len(state.picks) < size:
         pick_by_graph(state, size - len(state.picks))
     return state

@@ -23,7 +23,7 @@ SUITABLE = 0.3
 # Items whose pairs give the median.
 MEDIAN_ITEMS = 512
 # Of a pool with more different rows than this, so many stand for all.
-SAMPLE = 65_536
+SAMPLE = 73_728
 
 
 @dataclass(frozen=True)
