@@ -1,13 +1,12 @@
 """How much one item covers another: functions of the product of two unit rows, and their slopes."""
 
-import math
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from strategies.arrays import Floats, Scores
+from strategies.arrays import Floats
 
 Doubles = npt.NDArray[np.float64]
 
@@ -144,12 +143,3 @@ class Ball:
     @property
     def _edge(self) -> float:
         return 1.0 - self.radius * self.radius / 2.0
-
-
-def median_value(value: Value, products: Floats) -> float:
-    """The median of v over the pairs of different items in a square matrix of products."""
-    count = len(products)
-    if count < 2:
-        return math.nan
-    pairs: Scores = products[np.triu_indices(count, 1)].astype(np.float64)
-    return float(np.median(value.of_products(pairs)))

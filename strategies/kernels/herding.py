@@ -10,7 +10,7 @@ from strategies.arrays import Floats, Indices, row_blocks
 from strategies.kernels.facility_greedy import CoveragePicks, CoverageProblem, greedy_coverage
 from strategies.kernels.facility_rows import UnitRows, mean_row, placed
 from strategies.kernels.facility_sample import even_sample, inclusion, projection
-from strategies.kernels.facility_values import Gaussian, median_value
+from strategies.kernels.facility_values import Gaussian
 from strategies.kernels.products import Device
 from strategies.picks import COVERED, GAIN, Picks
 
@@ -98,8 +98,14 @@ def labelled_bandwidth(
 def _flat_kernel(embeddings: Floats, mean: Doubles | None, value: Gaussian) -> tuple[str, ...]:
     items = spread_items(embeddings, mean, MEDIAN_ITEMS)
     rows = UnitRows(embeddings, items, mean).exact(np.arange(len(items)))
-    median = median_value(value, rows @ rows.T)
-    if not median > FLAT:
+    if len(rows) < 2:
+        return ()
+    pairs = [
+        value.exact(rows[:i], np.broadcast_to(rows[i], (i, rows.shape[1])))
+        for i in range(len(rows))
+    ]
+    median = float(np.median(np.concatenate(pairs)))
+    if median <= FLAT:
         return ()
     told = (
         f"the median kernel between two items is {median:.2f} (above {FLAT}): at bandwidth "
