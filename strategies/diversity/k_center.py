@@ -49,7 +49,7 @@ def k_center(
                          each pick to its nearest centre at that moment, infinite where there is
                          none yet
 
-    At most O(n d (m + size)) time, mostly a tenth of it: a triangle of stale bounds spares the rest
+    At most O(n d (m + size)) time, mostly a tenth of it: bounds that are kept lazily spare the rest
     (see Cover). O(n d + d (m + size)) memory beside the input: one float32 copy. Raises
     InvalidPoolError where the square of an embedding overflows or, for cosine, underflows.
 
