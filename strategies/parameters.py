@@ -62,7 +62,7 @@ class Parameter:
         if self.interval is not None:
             for where, number in _numbers(converted):
                 if number not in self.interval:
-                    raise ValueError(f"{where}{number!r} must be {self.interval}")
+                    raise ValueError(f"{where}{number:g} must be {self.interval}")
         return converted
 
 
