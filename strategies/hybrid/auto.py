@@ -22,7 +22,7 @@ Vector = npt.NDArray[np.float64]
 # of it, in a tenth of the time.
 LARGE = 200_000
 # From this many of the smallest margins a pick, herding chooses.
-CANDIDATES_PER_PICK = 10.0
+CANDIDATES_PER_PICK = 40.0
 # Between counting every item alike (0) and every predicted class alike (1).
 RARITY = 0.5
 
