@@ -35,7 +35,7 @@ PEERS = (
     "scikit-activeml:typiclust",
     "scikit-activeml:probcover",
     "scikit-activeml:clue",
-    "scikit-activeml:drop_query",
+    "scikit-activeml:dropquery",
     "scikit-activeml:badge",
     "small-text:margin",
     "small-text:entropy",

@@ -21,7 +21,7 @@ MADE: dict[str, Callable[[int, int], Any]] = {
     ),
     "badge": lambda seed, _: pool.Badge(random_state=seed),
     "falcun": lambda seed, _: pool.Falcun(random_state=seed),
-    "drop_query": lambda seed, _: pool.DropQuery(random_state=seed),
+    "dropquery": lambda seed, _: pool.DropQuery(random_state=seed),
     "clue": lambda seed, _: pool.Clue(random_state=seed),
     "k_center": lambda seed, _: pool.CoreSet(random_state=seed),
     "typiclust": lambda seed, _: pool.TypiClust(random_state=seed),
