@@ -120,6 +120,28 @@ def test_what_it_knows_of_the_distances_holds_at_every_pick(
                 pool.pick(place)
 
 
+def test_the_least_distance_is_found_where_it_may_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK_ITEMS", 1)
+    monkeypatch.setattr(module, "BLOCKS_A_PICK", 1)
+    # On a line, |p - q|_1 = 2 |p_0 - q_0|. The first pick, 0.5, looks no farther than the least
+    # D, 0.04, of the item that is the second pick. Then D is 0.1 and 0.4 for what is left, though
+    # neither has been compared with the first pick.
+    places = np.array([0.5, 0.02, 0.45, 0.3])
+    p = np.column_stack([places, 1.0 - places])
+    rng = np.random.default_rng(0)
+    draws = []
+    for _ in range(1000):
+        pool = module._Blocks(p, np.arange(4), 4, 1.0)
+        for item in (0, 1):
+            pool.pick((int(np.flatnonzero(pool.items[:, 0] == item)[0]), 0))
+        assert pool.least <= 0.1 <= pool.least_known
+        draws.append(int(pool.items[pool.drawn(rng)]))
+    # Weights 0.9 + 0 and 0.6 + 1.
+    share = 0.9 / 2.5
+    assert_allclose(draws.count(2) / 1000, share, atol=4 * np.sqrt(share * (1 - share) / 1000))
+    assert draws.count(3) == 1000 - draws.count(2)
+
+
 def test_explains_each_pick_by_its_uncertainty_and_its_distance() -> None:
     p = predictions(4, 3000, 6)
     eligible = np.arange(0, 3000, 2)

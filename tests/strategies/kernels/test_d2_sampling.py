@@ -214,6 +214,21 @@ def test_picks_of_many_stay_true_through_every_kind_of_bound() -> None:
     assert_allclose(picks.square_distances, expected, rtol=1e-6)
 
 
+def test_bounds_hold_for_every_candidate_and_are_tight_enough_to_serve() -> None:
+    factors = clustered(6000, np.random.default_rng(5))
+    points = explicit(factors)
+    sampler = d2_sampling._Sampler(factors, None, 500, "cpu")
+    sampler.sample(np.random.default_rng(6), None, "longest")
+    nearest = np.full(6000, np.inf)
+    for position in sampler.picks:
+        nearest = np.minimum(nearest, np.square(points - points[position]).sum(axis=1))
+    norms = np.square(points).sum(axis=1)
+    assert (sampler.upper >= nearest - 1e-12 * norms).all()
+    assert sampler.cells.offsets
+    # Bounds that had met no more picks than the cells are formed of would be four times as much.
+    assert sampler.upper.sum() < 2.0 * nearest.sum()
+
+
 def test_another_device_gives_the_same_picks(monkeypatch: pytest.MonkeyPatch) -> None:
     # PyTorch on the processor stands in for the GPU: another library, other roundings.
     factors = clustered(3000, np.random.default_rng(3))
