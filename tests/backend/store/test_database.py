@@ -208,3 +208,22 @@ def test_upsert_of_keys_alone_leaves_known_rows_be(database):
 def test_the_default_state_is_a_file_in_the_data_folder(settings, database):
     assert database.url == Settings(data_dir=settings.data_dir).database
     assert database.dialect == "sqlite"
+
+
+def test_a_database_of_an_early_first_schema_takes_new_projects_after_its_upgrade(fresh):
+    from alembic import command
+
+    from backend.store.database import _alembic_config
+
+    config = _alembic_config()
+    with fresh._engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.commit()
+    with sqlite3.connect(file_of(fresh)) as connection:
+        connection.execute("ALTER TABLE project ADD COLUMN dry_picks INTEGER NOT NULL DEFAULT 0")
+    fresh.migrate()
+    fresh.check_revision()
+    with fresh.read() as session:
+        context = MigrationContext.configure(session.connection())
+        assert compare_metadata(context, Base.metadata) == []

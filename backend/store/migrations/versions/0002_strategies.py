@@ -17,6 +17,10 @@ def upgrade() -> None:
     op.add_column("pick", sa.Column("details", sa.JSON(), nullable=True))
     op.add_column("project", sa.Column("rules_read_at", sa.Float(), nullable=True))
     op.add_column("project", sa.Column("rules_changed_at", sa.Float(), nullable=True))
+    # Early databases of 0001 have a column that nothing fills: with it no project can be added.
+    columns = {column["name"] for column in sa.inspect(op.get_bind()).get_columns("project")}
+    if "dry_picks" in columns:
+        op.drop_column("project", "dry_picks")
     op.create_table(
         "hand_rule",
         sa.Column("project_id", sa.Integer(), nullable=False),
