@@ -51,12 +51,13 @@ class Material:
         embeddings = self._context.cache.get(hashes) if self.reads_content else None
         labelled = None
         if asked & {"labelled_embeddings", "labels", "labelled_metadata"}:
-            labelled = labelled_tasks(self._context, [None])
-            if not len(labelled.labels):
-                labelled = None
+            labelled = self._labelled()
         fields = self._task_fields()
         metadata, labelled_metadata = self._metadata(fields, task_ids, hashes, labelled)
         group_of, excluded = self._groups(fields, task_ids)
+        pinned = self._rules.pins_among(task_ids)
+        if excluded is not None and pinned is not None:
+            excluded &= ~pinned  # what an admin says of one task goes before a limit for all
         return strategies.Pool(
             embeddings=embeddings if "embeddings" in asked else None,
             **self._predictions(embeddings),
@@ -66,10 +67,31 @@ class Material:
             labelled_metadata=labelled_metadata,
             groups=group_of,
             excluded=excluded,
-            pinned=self._rules.pins_among(task_ids),
+            pinned=pinned,
             weights=self._rules.weights_of(task_ids),
             size=len(task_ids),
         )
+
+    def _labelled(self) -> LabelledTasks | None:
+        """The labelled tasks, their classes numbered as the model's outputs are; None without any.
+
+        Until the round after a change of the labelling config the model has the classes of before:
+        a label of a class that it does not know is left out.
+        """
+        found = labelled_tasks(self._context, [None])
+        classes = self._context.schema.classes
+        if self._model is not None and self._model.classes != classes:
+            place = {name: number for number, name in enumerate(self._model.classes)}
+            numbers = np.array([place.get(name, -1) for name in classes], dtype=np.int64)
+            labels = numbers[found.labels]
+            kept = np.flatnonzero(labels >= 0)
+            found = LabelledTasks(
+                [found.task_ids[row] for row in kept],
+                [found.hashes[row] for row in kept],
+                found.embeddings[kept],
+                labels[kept],
+            )
+        return found if len(found.labels) else None
 
     def _predictions(self, embeddings: npt.NDArray[np.float32] | None) -> dict[str, Any]:
         model, asked = self._model, self._fields

@@ -1,8 +1,9 @@
 """Ranking: from the state, the embeddings and the model to the strategy's choices."""
 
 import logging
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,19 +78,23 @@ class Ranker:
             known: npt.NDArray[np.bool_] = np.ones(len(candidates.task_ids), dtype=bool)
         else:
             known = self._context.cache.contains(candidates.hashes)
-        ids = candidates.task_ids[known]
+        ids, rest = candidates.task_ids[known], candidates.task_ids[~known]
+        # A pin does not wait until it is embedded.
+        pins = [Choice(int(task), "pin", None) for task in rest if int(task) in rules.pinned]
+        pins = pins[:count]
         chosen: list[Choice] = []
-        if len(ids):
+        wanted = min(count - len(pins), len(ids))
+        if wanted:
             hashes = [h for h, k in zip(candidates.hashes, known, strict=True) if k]
-            selection = self._select(material, ids, hashes, min(count, len(ids)), rng)
+            selection = self._select(material, ids, hashes, wanted, rng)
             self._notes.update(dict.fromkeys((*selection.notes, *selection.warnings)))
             opinions = self._opinions([hashes[index] for index in selection.indices])
             chosen = [
                 Choice(
                     int(ids[index]),
                     branch,
-                    None if np.isnan(score) else float(score),
-                    {**detail, **opinion},
+                    float(score) if np.isfinite(score) else None,
+                    _finite({**detail, **opinion}),
                 )
                 for index, branch, score, detail, opinion in zip(
                     selection.indices,
@@ -100,21 +105,13 @@ class Ranker:
                     strict=True,
                 )
             ]
-        if len(chosen) < count and not known.all():
+        chosen = pins + chosen
+        others = [int(task) for task in rest if int(task) not in rules.pinned]
+        if len(chosen) < count and others:
             # Better an item that nothing is known of than an empty queue.
             self._say("Part of the window is random: the pool is still being embedded.")
-            rest = candidates.task_ids[~known]
-            pinned = np.isin(rest, list(rules.pinned))
-            order = rng.permutation(len(rest))
-            rest = rest[order[np.argsort(~pinned[order], kind="stable")]][: count - len(chosen)]
-            chosen += [
-                Choice(
-                    int(task),
-                    "pin" if int(task) in rules.pinned else "random (not embedded yet)",
-                    None,
-                )
-                for task in rest
-            ]
+            drawn = rng.permutation(others)[: count - len(chosen)]
+            chosen += [Choice(int(task), "random (not embedded yet)", None) for task in drawn]
         return chosen
 
     def _select(
@@ -225,6 +222,15 @@ class Ranker:
             np.array([row.task_id for row in open_rows], dtype=np.int64),
             [row.content_hash or b"" for row in open_rows],
         )
+
+
+def _finite(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Without infinities (k-center's distance where nothing is labelled): JSON has none."""
+    return {
+        name: value
+        for name, value in details.items()
+        if not isinstance(value, float) or math.isfinite(value)
+    }
 
 
 def _in_words(field: str) -> str:

@@ -89,7 +89,8 @@ def compose(
         replaced: ordinals whose strategy pick is to be chosen anew.
         next_ordinal: the first ordinal that was never used.
         size: positions that the window should hold.
-        choose: (count, taken tasks) → the strategy's choices, best first, maybe fewer.
+        choose: (count, tasks in the window) → the strategy's choices, best first, maybe fewer;
+            never a hold-out. Those that wait are not named to it: nothing may depend on them.
     """
     kept = list(kept)
     # A window that was made smaller gives up strategy picks; what was drawn for good stays.
@@ -120,8 +121,7 @@ def compose(
             for_strategy.append(ordinal)
 
     taken |= {position.task_id for position in filled}
-    reserved = frozenset(taken | {task for task, _ in stock.holdouts})
-    choices = list(choose(len(for_strategy), reserved)) if for_strategy else []
+    choices = list(choose(len(for_strategy), frozenset(taken))) if for_strategy else []
     for ordinal, choice in zip(for_strategy, choices, strict=False):
         filled.append(
             Position(

@@ -1,5 +1,6 @@
 """Ranking: from the state, the embeddings and the model to the strategy's choices."""
 
+import json
 import time
 from types import SimpleNamespace
 
@@ -9,10 +10,12 @@ import pytest
 import strategies
 from backend.config import QueueConfig
 from backend.rounds import mirror
+from backend.rounds.labels import derive_labels
 from backend.rounds.mirror import content_hash
 from backend.rounds.rank import Ranker
-from backend.store.tables import ContentFailure, Project
-from tests.backend.text_project import TASK_IDS, text_of, topic_of
+from backend.rounds.schema import apply_label_config
+from backend.store.tables import ContentFailure, HandRule, HandRuleTask, Project
+from tests.backend.text_project import TASK_IDS, label_config, text_of, topic_of
 
 
 def configure(project, **config):
@@ -185,3 +188,78 @@ def test_a_strategy_that_fails_leaves_no_queue_empty_and_is_told_of(trained, mon
     assert len({choice.task_id for choice in choices}) == 10
     assert {choice.branch for choice in choices} == {"random"}
     assert "row 3 is zero" in failing.note
+
+
+def add_fields(project, of):
+    with project.database.write() as session:
+        mirror.write_tasks(
+            project.database,
+            session,
+            session.get_one(Project, project.id),
+            [{"id": n, "data": {"text": text_of(n), **of(n)}} for n in TASK_IDS],
+        )
+
+
+def test_groups_of_what_is_queued_are_full_but_those_of_holdouts_that_wait_are_not(trained):
+    configure(trained, group_by="patient", group_limit=1)
+    add_fields(trained, lambda n: {"patient": f"p{n % 10}"})
+    trained.hold_out(test=range(51, 61))  # one of each patient
+    assert len(ranker(trained).choose(30, frozenset())) == 10
+    chosen = ids(ranker(trained).choose(30, frozenset({31, 52})))
+    assert sorted(n % 10 for n in chosen) == [0, 3, 4, 5, 6, 7, 8, 9]
+
+
+def test_a_pin_comes_before_the_limit_of_its_group(trained):
+    configure(trained, group_by="patient", group_limit=1)
+    add_fields(trained, lambda n: {"patient": f"p{n % 10}"})
+    pin(trained, 41)
+    assert ids(ranker(trained).choose(5, frozenset({31})))[0] == 41
+
+
+def pin(project, *tasks):
+    with project.database.write() as session:
+        session.add(
+            HandRule(
+                project_id=project.id, view_id=1, kind="pin", title="AskNext pin", digest="",
+                read_at=0.0,
+            )
+        )  # fmt: skip
+        session.flush()
+        session.add_all(HandRuleTask(project_id=project.id, view_id=1, task_id=n) for n in tasks)
+
+
+def test_a_pin_does_not_wait_for_its_embedding(trained):
+    with trained.database.write() as session:
+        mirror.write_tasks(
+            trained.database,
+            session,
+            session.get_one(Project, trained.id),
+            [{"id": n, "data": {"text": f"never seen before {n}"}} for n in (70, 71)],
+        )
+    pin(trained, 71)
+    chosen = ranker(trained).choose(5, frozenset())
+    assert (chosen[0].task_id, chosen[0].branch) == (71, "pin")
+    assert {choice.branch for choice in chosen[1:]} == {"margin"}
+
+
+def test_what_decided_a_pick_can_be_written_as_json(text_project):
+    """Without labels the first pick of k-center is infinitely far from them."""
+    configure(text_project, strategy="k_center")
+    for choice in ranker(text_project).choose(5, frozenset()):
+        json.dumps([choice.score, choice.details], allow_nan=False)
+
+
+def test_a_model_of_the_classes_before_is_used_until_the_next_round(trained):
+    configure(trained, strategy="auto")
+    with trained.database.write() as session:
+        apply_label_config(
+            trained.database,
+            session,
+            session.get_one(Project, trained.id),
+            label_config(["chess", "sailing", "football", "weather"]),
+        )
+    with trained.database.write() as session:
+        derive_labels(trained.database, session, session.get_one(Project, trained.id), None)
+    made = ranker(trained)
+    assert {choice.branch.split(" > ")[0] for choice in made.choose(5, frozenset())} == {"auto"}
+    assert "failed" not in (made.note or "")

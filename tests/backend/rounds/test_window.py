@@ -151,3 +151,16 @@ def test_a_smaller_window_gives_up_strategy_picks_and_keeps_what_was_drawn():
     drawn = [p for p in first if p.family != "strategy"]
     assert [p for p in second if p.family != "strategy"] == drawn
     assert len(second) == max(15, len(drawn))
+
+
+def test_the_strategy_is_told_of_the_window_and_not_of_holdouts_that_wait():
+    told = []
+
+    def choose(count, taken):
+        told.append(taken)
+        return best_first(range(100))(count, taken)
+
+    window = fresh(holdouts=HOLDOUTS, choose=choose)
+    queued = {p.task_id for p in window if p.family in ("test", "validation")}
+    assert 0 < len(queued) < len(HOLDOUTS)
+    assert told[0] & {task for task, _ in HOLDOUTS} == queued
