@@ -5,6 +5,7 @@ against a corpus, the texts that were there when the first one was measured; it 
 measurements, so that all of a project's columns are of one measure.
 """
 
+import hashlib
 import json
 import os
 import secrets
@@ -28,6 +29,8 @@ NAMES: dict[Kind, tuple[str, ...]] = {"image": IMAGE_PROPERTIES, "text": TEXT_PR
 # take seconds. "image:size" and "image:aspect" are those of the file.
 LONGEST_SIDE = 1024
 STORED_AT_ONCE = 512
+# So many shards are merged when a stream ends.
+_SHARDS_BEFORE_COMPACTING = 64
 # In the place of a measurement that failed; the cache holds finite numbers only.
 FAILED = np.float32(-1e30)
 
@@ -35,11 +38,12 @@ FAILED = np.float32(-1e30)
 class PropertyCache:
     """The measured properties of a project's contents, by content hash."""
 
-    def __init__(self, root: Path, kind: Kind, project_id: int) -> None:
+    def __init__(self, root: Path, kind: Kind, project_id: int, field: str) -> None:
         self.kind = kind
         self.names = NAMES[kind]
-        # Texts are measured against the project's own; images alike everywhere.
-        owner = f"-{project_id}" if kind == "text" else ""
+        # Texts are measured against the project's own in the same field; images alike everywhere.
+        field_digest = hashlib.blake2b(field.encode(), digest_size=4).hexdigest()
+        owner = f"-{project_id}-{field_digest}" if kind == "text" else ""
         self._cache = EmbeddingCache(root, f"properties-{kind}-{VERSION}{owner}", len(self.names))
         self._corpus_path = self._cache.folder / "corpus.npz"
         self._corpus: Corpus | None = None
@@ -92,6 +96,8 @@ class PropertyCache:
                 yield key, value
         finally:
             self._store(rows)
+            if self._cache.shard_count >= _SHARDS_BEFORE_COMPACTING:
+                self._cache.compact()
 
     def _store(self, rows: dict[bytes, NDArray[np.float32]]) -> None:
         if rows:

@@ -80,10 +80,12 @@ class ProjectContext:
     @cached_property
     def properties(self) -> PropertyCache | None:
         """The measured properties of the contents; None where the strategy reads none."""
-        kind = self.schema.kind
-        if not reads_properties(specification_of(self.config), kind):
+        schema = self.schema
+        if not reads_properties(specification_of(self.config), schema.kind):
             return None
-        return PropertyCache(self.settings.embeddings_dir, kind, self.project_id)
+        return PropertyCache(
+            self.settings.embeddings_dir, schema.kind, self.project_id, schema.data_key
+        )
 
     def model_dir(self, round_number: int) -> Path:
         """Where a round's model lies."""

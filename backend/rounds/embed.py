@@ -64,7 +64,7 @@ def embed(
     items: Iterator[tuple[bytes, str | bytes]] = (
         _read_images(context, wanted, failures, until=started + seconds)
         if context.encoder.kind == "image"
-        else ((item.content_hash, value) for item, value in _values(context, wanted))
+        else _read_texts(context, wanted, until=started + seconds)
     )
     if context.properties is None:
         outcome = embed_slice(context.encoder, context.cache, items, seconds, progress)
@@ -191,6 +191,16 @@ def _values(context: ProjectContext, wanted: Sequence[Pending]) -> Iterator[tupl
             value = found.get((item.task_id, item.content_hash))
             if value is not None:
                 yield item, value
+
+
+def _read_texts(
+    context: ProjectContext, wanted: Sequence[Pending], until: float
+) -> Iterator[tuple[bytes, str]]:
+    """The texts, until the time is up: what is only measured never reaches the encoder's limit."""
+    for item, value in _values(context, wanted):
+        yield item.content_hash, value
+        if time.monotonic() >= until:
+            return
 
 
 def _read_images(

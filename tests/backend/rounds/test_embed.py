@@ -67,3 +67,15 @@ def test_a_value_that_changes_meanwhile_is_not_kept_under_its_old_hash(project, 
     run(project)
     assert not project.context().cache.contains(hashes([1])).any()
     assert project.context().cache.contains(hashes([2])).all()
+
+
+def test_measuring_what_is_embedded_already_ends_with_its_slice_too(project):
+    config = {**project.row().config, "strategy": {"rare_properties": {"columns": ["text:words"]}}}
+    assert run(project)
+    project.update(config=config)
+    assert not run(project, seconds=0.0)
+    with project.database.read() as session:
+        assert 0 < len(missing(session, project.context()).all()) < len(TASK_IDS)
+    assert run(project)
+    with project.database.read() as session:
+        assert missing(session, project.context()).all() == []
