@@ -23,7 +23,7 @@ from backend.errors import LabelStudioRefusedError
 from backend.labelstudio import PAGE_SIZE, LabelStudio
 from backend.rounds.mirror import annotated_task_ids
 from backend.store.database import Database
-from backend.store.projects import set_values
+from backend.store.projects import record_event, set_values
 from backend.store.tables import HandRule, HandRuleTask, Project
 from backend.store.work import Lease
 
@@ -148,17 +148,23 @@ class Rules:
         now = time.time()
         if now - (project.rules_read_at or 0.0) < LOOK_SECONDS:
             return False
-        tabs = [
-            tab
-            for view in self._client.views(project.label_studio_id)
-            if (tab := tab_of(view)) is not None
-        ]
+        try:
+            views = self._client.views(project.label_studio_id)
+        except LabelStudioRefusedError as error:
+            self._warn(f"The tabs cannot be read; the rules stay as they were: {error}")
+            return False
+        tabs = [tab for view in views if (tab := tab_of(view)) is not None]
         fresh: dict[int, list[int]] = {}
         for place, tab in enumerate(tabs):
+            before = known.get(tab.view_id)
             try:
-                tasks = self._tasks(project, tab, known.get(tab.view_id), now)
+                tasks = self._tasks(project, tab, before, now)
             except LabelStudioRefusedError as error:
-                # A filter that Label Studio itself cannot apply must not stop the sync.
+                # A filter that Label Studio itself cannot apply must not stop the sync. One that it
+                # did apply stays in force: a hiccup must not queue what is excluded.
+                if before is not None and before.digest == tab.digest and before.error is None:
+                    self._warn(f"The tab {tab.title!r} cannot be read; it stays as it was: {error}")
+                    continue
                 tabs[place] = replace(tab, error=str(error)[:500])
                 tasks = []
             if tasks is not None:
@@ -190,6 +196,11 @@ class Rules:
                 return list(dict.fromkeys(found))
             self._lease.report(stage="sync", what="rules", done=len(found), total=total)
             page += 1
+
+    def _warn(self, message: str) -> None:
+        logger.warning("%s", message)
+        with self._database.write() as session:
+            record_event(session, self._lease.project_id, "warning", message[:1000])
 
     def _store(
         self,
@@ -226,7 +237,8 @@ class Rules:
                         {"project_id": project.id, "view_id": tab.view_id, "task_id": task}
                         for task in tasks
                     ]
-                    self._database.upsert(session, HandRuleTask, rows)
+                    if rows:  # in one go: everybody else who writes waits for it
+                        session.execute(sa.insert(HandRuleTask), rows)
             answered = annotated_task_ids(session, project.id)
             after = read_rule_book(session, project.id)
             changed = _open(before, answered) != _open(after, answered)

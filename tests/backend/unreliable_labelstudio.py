@@ -58,6 +58,7 @@ class UnreliableLabelStudio:
         }
         self.tasks: dict[int, Stored] = {}
         self.predictions: list[dict[str, Any]] = []
+        self.views: list[dict[str, Any]] = []
         self.requests: list[tuple[str, str]] = []
         self.gone = False
         self.failures: list[Failure] = []
@@ -199,6 +200,12 @@ class UnreliableLabelStudio:
             return self._import(body)
         if path == "/api/tasks":
             return self._list(query)
+        if path == "/api/dm/views/":
+            return 200, self.views
+        if method == "PATCH" and (found := re.fullmatch(r"/api/tasks/(\d+)/", path)):
+            self.tasks[int(found[1])].data = body["data"]
+            self.touch(int(found[1]))
+            return 200, {}
         return 404, {"detail": "Not found."}
 
     def _patch(self, values: dict[str, Any]) -> Answer:
@@ -231,7 +238,11 @@ class UnreliableLabelStudio:
         return 201, {"created": len(predictions)}
 
     def _list(self, query: dict[str, list[str]]) -> Answer:
-        asked = json.loads(query["query"][0])
+        if "view" in query:
+            (view,) = (v for v in self.views if v["id"] == int(query["view"][0]))
+            asked = {"filters": view["data"]["filters"], "ordering": ["tasks:id"]}
+        else:
+            asked = json.loads(query["query"][0])
         conditions = [_condition(item) for item in asked["filters"]["items"]]
         rows = [
             row for row in map(self._row, self.tasks.values()) if all(c(row) for c in conditions)
@@ -271,6 +282,8 @@ def _condition(item: dict[str, Any]) -> Callable[[dict[str, Any]], bool]:
     name, value = item["filter"].rpartition(":")[2], item["value"]
     if item["operator"] == "regex":
         return lambda row: re.search(value, row[name]) is not None
+    if item["operator"] == "in_list":
+        return lambda row: row[name] in value
     assert item["operator"] == "greater"
     if item["type"] == "Datetime":
         moment = datetime.fromisoformat(value)

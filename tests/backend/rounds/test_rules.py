@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from backend.rounds import queue
-from backend.rounds.rules import RuleBook, read_rule_book, tab_of
-from backend.store.tables import HandRule, HandRuleTask
+from backend.rounds.rules import RuleBook, Rules, read_rule_book, tab_of
+from backend.store.tables import Event, HandRule, HandRuleTask
 from tests.backend.rounds.test_rank import ids, ranker
 
 FILTER = {"conjunction": "and", "items": [{"filter": "filter:tasks:id", "value": 3}]}
@@ -105,3 +106,63 @@ def test_excluded_tasks_are_no_random_picks_either(trained):
         stock = queue.stock(session, trained.row())
     assert 42 in stock.control
     assert not {40, 41} & set(stock.control)
+
+
+@pytest.fixture
+def tabs(label_studio):
+    label_studio.views = [
+        {"id": 1, "data": {"title": "AskNext exclude", "filters": above(57)}},
+        {"id": 2, "data": {"title": "AskNext pin", "filters": above(59)}},
+    ]
+    return label_studio
+
+
+def above(number):
+    item = {
+        "filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": number,
+    }  # fmt: skip
+    return {"conjunction": "and", "items": [item]}
+
+
+@pytest.fixture
+def read(trained, connect):
+    """Look at the tabs as a sync does, whenever the last time was."""
+    lease = trained.lease("sync")
+
+    def look():
+        trained.update(rules_read_at=None)
+        changed = Rules(trained.database, connect(), lease).read()
+        with trained.database.read() as session:
+            return changed, read_rule_book(session, trained.id)
+
+    return look
+
+
+def test_what_the_tabs_show_is_in_force_until_they_are_gone(trained, tabs, read):
+    book = RuleBook(frozenset(), frozenset({58, 59, 60}), {})
+    assert read() == (True, book)
+    assert trained.row().rules_changed_at is not None
+    assert read() == (False, book)
+    del tabs.views[0]
+    assert read() == (True, RuleBook(frozenset({60}), frozenset(), {}))
+
+
+@pytest.mark.parametrize("path", ["/api/tasks", "/api/dm/views/"])
+def test_a_tab_that_cannot_be_read_for_a_moment_stays_in_force(trained, tabs, read, path):
+    _, book = read()
+    tabs.fail("GET", path, 500, times=2)
+    assert read() == (False, book)
+    with trained.database.read() as session:
+        assert (
+            "cannot be read"
+            in session.scalars(sa.select(Event.message).order_by(Event.id.desc())).first()
+        )
+
+
+def test_a_tab_that_never_could_be_read_is_no_rule_and_says_why(trained, tabs, read):
+    tabs.fail("GET", "/api/tasks", 500)
+    read()
+    with trained.database.read() as session:
+        errors = dict(session.execute(sa.select(HandRule.kind, HandRule.error)).all())
+    assert "500" in errors["exclude"]
+    assert errors["pin"] is None
