@@ -84,3 +84,9 @@ def test_a_task_that_is_not_queued_says_why(trained):
 def test_an_unknown_task_is_refused_with_its_number(trained):
     with pytest.raises(RequestError, match="no task 999"):
         explained(trained, 999)
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**31, 10**30])
+def test_a_number_that_no_task_can_have_is_refused_likewise(trained, number):
+    with pytest.raises(RequestError, match="no task"):
+        explained(trained, number)
