@@ -14,6 +14,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+import strategies
 from backend.config import QueueConfig, digest_of, parse_config
 from backend.errors import ConfigurationError, UnsupportedLabelConfigError
 from backend.label_schema import parse_label_config
@@ -203,6 +204,14 @@ def _check_against_project(project: Project, config: QueueConfig) -> None:
     if not project.label_config:
         return
     schema = parse_label_config(project.label_config, config.control)
+    if config.explain_field is not None:
+        columns = strategies.parse(config.strategy).columns
+        if config.explain_field in {schema.data_key, config.group_by, *columns}:
+            raise ConfigurationError(
+                "explain_field",
+                f"AskNext would write over {config.explain_field!r}, which the labelling config or "
+                "this configuration reads; name a field of its own, such as asknext_reason",
+            )
     fits = {"text": ("auto", "minilm", "static"), "image": ("auto", "efficientnet-lite0")}
     if config.encoder not in fits[schema.kind]:
         raise ConfigurationError(

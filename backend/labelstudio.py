@@ -228,10 +228,6 @@ class LabelStudio:
             found.update(int(task["id"]) for task in page)
         return found
 
-    def task(self, task_id: int) -> dict[str, Any]:
-        """One task with its data, annotations and predictions."""
-        return dict(self.call("GET", f"/api/tasks/{task_id}/"))
-
     def update_task(self, task_id: int, **values: Any) -> None:
         """Patch a task; `data` replaces the whole of its data."""
         self.call("PATCH", f"/api/tasks/{task_id}/", json=values)

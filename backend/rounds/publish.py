@@ -243,9 +243,10 @@ class Publisher:
             )
             for _, position in entries
         }
-        refused = write_sentences(self.client, field, sentences)
+        self.lease.check()
+        refused = write_sentences(self.client, project.label_studio_id, field, sentences)
         if refused:
-            message = f"{field} could not be written into {len(refused)} tasks; {refused[0]}"
+            message = f"{field} was not written into {len(refused)} tasks; {refused[0]}"
             logger.warning("%s", message)
             with self.database.write() as session:
                 record_event(session, project.id, "warning", message[:1000])

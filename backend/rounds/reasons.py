@@ -1,5 +1,6 @@
 """Why a task stands where it stands in the queue, in one sentence."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,18 @@ MEANINGS = {
     "cal": "its labelled neighbours are predicted differently",
     "rare_properties": "it is unlike the rest of the pool",
 }
+
+
+# How every reason begins, by which it is known again.
+REASON = re.compile(
+    rf"{re.escape(NEUTRAL)}$|It was drawn at random|It was pinned|It belongs to the "
+    r"(test|validation) set|.+ chose it[.:]"
+)
+
+
+def is_reason(value: Any) -> bool:
+    """Whether a value in a task's data is a sentence of this module."""
+    return isinstance(value, str) and REASON.match(value) is not None
 
 
 def sentence(

@@ -190,3 +190,18 @@ def test_another_control_starts_another_label_schema(say, text_project):
     say("api", {"encoder": "static", "control": "tone"})
     row = text_project.row()
     assert (row.control, row.classes, row.schema_number) == ("tone", ["calm", "loud"], 2)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"explain_field": "text"},
+        {"explain_field": "patient", "group_by": "patient"},
+        {"explain_field": "site", "strategy": {"metadata_balance": {"columns": ["site"]}}},
+    ],
+)
+def test_a_field_that_is_read_is_not_written_over(say, document):
+    outcome = say("api", {"encoder": "static", **document})
+    assert not outcome.accepted
+    assert outcome.message.startswith("explain_field: ")
+    assert say("api", {"encoder": "static", "explain_field": "asknext_reason"}).accepted

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.rounds.reasons import MEANINGS, sentence
+from backend.rounds.reasons import MEANINGS, NEUTRAL, is_reason, sentence
 from strategies.registry import REGISTRY
 
 
@@ -48,3 +48,25 @@ def test_it_says_what_decided(given, expected):
 def test_every_meaning_is_of_a_strategy_with_a_score():
     for name in MEANINGS:
         assert REGISTRY[name].has_score, name
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"family": "test"},
+        {"family": "validation"},
+        {"family": "random", "probability": 0.01},
+        {"branch": "pin"},
+        {"branch": "random"},
+        {"branch": "mix > badge"},
+        {"score": 0.5},
+    ],
+)
+def test_a_reason_is_known_again(given):
+    assert is_reason(reason(**given))
+    assert is_reason(NEUTRAL)
+
+
+@pytest.mark.parametrize("value", ["", "seen by the clinic", "margin", 3, None, NEUTRAL + " So."])
+def test_anything_else_is_none(value):
+    assert not is_reason(value)
