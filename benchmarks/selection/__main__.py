@@ -159,11 +159,19 @@ def _scale(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     barred = small_pool_only()
     asked = options.strategies or [name for name in strategies.names() if name not in barred]
     names = {name: parameters_of(name) for name in asked if name in strategies.names()}
+    found: list[scale.Line] = []
     with console.status("Starting") as status:
-        found = list(scale.lines(template, names, levels, folder, status.update))
+        for line in scale.lines(template, names, levels, folder, status.update):
+            found.append(line)
+            if options.json:
+                report.write(options.json, _scale_content(found, barred))
     console.print(scale.table(found, barred))
     failed = sum(bool(line.problems) for line in found)
     console.print(f"{len(found) - failed} pass, {failed} fail.")
+    return _scale_content(found, barred)
+
+
+def _scale_content(found: list[scale.Line], barred: list[str]) -> dict[str, Any]:
     rows = [Row(line.measurement) for line in found]
     return {
         "small_pool_only": barred,

@@ -35,10 +35,11 @@ OPTIONAL = (
 
 def parameters_of(name: str) -> dict[str, Any]:
     """The parameters with which this strategy is measured."""
-    known = strategy(name).parameters
+    found = strategy(name)
+    known = found.parameters
     chosen = {key: value for key, value in SAME_QUESTION.get(name, {}).items() if key in known}
     for key in COLUMN_PARAMETERS:
-        if key in known and not known[key].default:
+        if "metadata" in found.needs and key in known and not known[key].default:
             chosen[key] = "site" if known[key].kind is str else ("site",)
     return chosen
 

@@ -13,7 +13,7 @@ from benchmarks.selection.job import Job
 def _facility_location(arrays: Arrays, job: Job) -> Callable[[], Any]:
     rows = np.concatenate([arrays.embeddings, arrays.labelled_embeddings])
     labelled = np.arange(arrays.n, len(rows))
-    _select(rows[:64], np.arange(2), 2)  # compiles
+    # It compiles anew at every call, about a second: part of its cost.
     # It wants the similarities between rows that may be picked; the labelled are among them, as
     # those that are picked already, and count as rows to be covered, where they are covered fully.
     return lambda: _select(rows, labelled, job.size)
