@@ -133,13 +133,22 @@ def compose(
                 details=choice.details,
             )
         )
+    unfilled = for_strategy[len(choices) :]
+    if unfilled and set(control) - taken - {choice.task_id for choice in choices}:
+        # There are tasks, but the strategy takes no more of them (a limit of groups): the window
+        # ends here, for beyond it there would be random tasks and hold-outs alone.
+        return _in_order([*kept, *(p for p in filled if p.ordinal < unfilled[0])])
     # The pool is exhausted: what is left over are hold-outs that still wait for a label.
-    for ordinal in for_strategy[len(choices) :]:
+    for ordinal in unfilled:
         if not holdouts:
             break
         task, role = holdouts.pop(0)
         filled.append(Position(ordinal, role, task, role))
-    return sorted([*kept, *filled], key=lambda position: position.ordinal)
+    return _in_order([*kept, *filled])
+
+
+def _in_order(positions: Sequence[Position]) -> list[Position]:
+    return sorted(positions, key=lambda position: position.ordinal)
 
 
 def with_current_roles(positions: Sequence[Position], roles: dict[int, Family]) -> list[Position]:

@@ -164,3 +164,16 @@ def test_the_strategy_is_told_of_the_window_and_not_of_holdouts_that_wait():
     queued = {p.task_id for p in window if p.family in ("test", "validation")}
     assert 0 < len(queued) < len(HOLDOUTS)
     assert told[0] & {task for task, _ in HOLDOUTS} == queued
+
+
+def test_a_strategy_that_takes_no_more_ends_the_window_so_that_the_shares_hold():
+    """At most a few of each group: topping up again and again adds no random tasks instead."""
+    kept = []
+    for _ in range(10):
+        ordinal = max((p.ordinal for p in kept), default=-1) + 1
+        kept = fresh(size=60, kept=kept, next_ordinal=ordinal, holdouts=HOLDOUTS, tasks=range(12)
+                     if not kept else [])  # fmt: skip
+    families = [p.family for p in kept]
+    assert families.count("strategy") == 12
+    assert len(kept) < 40
+    assert kept == fresh(size=60, holdouts=HOLDOUTS, tasks=range(12))
