@@ -44,14 +44,17 @@ def embed(
     """Embed what is missing for at most `seconds`; True when nothing is left.
 
     Where the strategy reads properties of the contents they are measured in the same pass.
-    `only_annotated` leaves out everything that a round can do without.
+    `only_annotated` leaves out what a round can do without: it keeps what is annotated and, where
+    the strategy reads properties, what is embedded and only to be measured.
     """
     context.cache.refresh()
     if context.properties is not None:
         context.properties.refresh()
     with context.database.read() as session:
         pending = missing(session, context)
-    wanted = pending.annotated if only_annotated else pending.all()
+    wanted = pending.all()
+    if only_annotated:
+        wanted = pending.annotated + (_embedded(context, pending) if context.properties else [])
     if not wanted:
         return True
     started = time.monotonic()
@@ -146,6 +149,13 @@ def missing(session: Session, context: ProjectContext) -> Missing:
         [p for key, p in queued_parts.items() if key not in annotated_parts],
         [p for key, p in others.items() if key not in annotated_parts and key not in queued_parts],
     )
+
+
+def _embedded(context: ProjectContext, pending: Missing) -> list[Pending]:
+    """What is not annotated and has its embedding, so that it is only to be measured."""
+    others = [*pending.queued, *pending.others]
+    have = context.cache.contains([item.content_hash for item in others])
+    return [item for item, known in zip(others, have, strict=True) if known]
 
 
 def _all_texts(context: ProjectContext) -> Iterator[str]:

@@ -135,7 +135,6 @@ class Material:
         measured = self._context.properties
         properties = set() if measured is None else set(measured.names)
         if measured is not None:
-            measured.refresh()
             found |= measured.columns(hashes)
         if not found:
             return None, None

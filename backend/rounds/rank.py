@@ -22,6 +22,7 @@ from backend.rounds.specification import specification_of
 from backend.rounds.window import Choice
 from backend.store.projects import record_event
 from backend.store.tables import Task
+from strategies.picks import CLASS
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,10 @@ class Ranker:
             known: npt.NDArray[np.bool_] = np.ones(len(candidates.task_ids), dtype=bool)
         else:
             known = self._context.cache.contains(candidates.hashes)
+        measured = self._context.properties
+        if measured is not None:
+            measured.refresh()
+            known &= measured.contains(candidates.hashes)
         ids, rest = candidates.task_ids[known], candidates.task_ids[~known]
         # A pin does not wait until it is embedded.
         pins = [Choice(int(task), "pin", None) for task in rest if int(task) in rules.pinned]
@@ -88,6 +93,7 @@ class Ranker:
             hashes = [h for h, k in zip(candidates.hashes, known, strict=True) if k]
             selection = self._select(material, ids, hashes, wanted, rng)
             self._notes.update(dict.fromkeys((*selection.notes, *selection.warnings)))
+            details = [self._named(detail) for detail in selection.details]
             opinions = self._opinions([hashes[index] for index in selection.indices])
             chosen = [
                 Choice(
@@ -100,7 +106,7 @@ class Ranker:
                     selection.indices,
                     selection.branches,
                     selection.scores,
-                    selection.details,
+                    details,
                     opinions,
                     strict=True,
                 )
@@ -150,6 +156,13 @@ class Ranker:
                 record_event(session, self._context.project_id, "error", note)
             pool = strategies.Pool(size=len(ids))
             return strategies.parse("random").select_with_branches(pool, count, rng)
+
+    def _named(self, detail: Mapping[str, Any]) -> dict[str, Any]:
+        """A class by its name: its number means another class once the labelling config changes."""
+        number, model = detail.get(CLASS), self._model
+        if model is None or not isinstance(number, int) or not 0 <= number < len(model.classes):
+            return dict(detail)
+        return {**detail, CLASS: model.classes[number]}
 
     def _opinions(self, hashes: list[bytes]) -> list[dict[str, Any]]:
         """What the model says of each of a few contents, for the explanation of a pick."""

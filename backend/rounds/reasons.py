@@ -93,13 +93,14 @@ def _decided(details: Mapping[str, Any], classes: Sequence[str]) -> list[str]:
     if "cluster_size" in details:
         found.append(f"it stands for {_count(details['cluster_size'], 'similar task')}")
     if "class" in details:
-        number = details["class"]
-        known = isinstance(number, int) and 0 <= number < len(classes)
-        found.append(f"it stands for the predicted class {classes[number] if known else number!r}")
+        named = details["class"]  # earlier picks hold its number
+        if isinstance(named, int) and 0 <= named < len(classes):
+            named = classes[named]
+        found.append(f"it stands for the predicted class {named!r}")
     if "level" in details:
         found.append(f"it stands for {details['level']}")
-    if "property" in details:
-        found.append(f"its {details['property']} is {details.get('value'):.3g}")
+    if "property" in details and "value" in details:
+        found.append(f"its {details['property']} is {details['value']:.3g}")
     if "quota" in details and found:
         found[-1] += f", which was given {_count(details['quota'], 'place')}"
     if "inclusion_probability" in details:

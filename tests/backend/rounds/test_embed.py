@@ -79,3 +79,17 @@ def test_measuring_what_is_embedded_already_ends_with_its_slice_too(project):
     assert run(project)
     with project.database.read() as session:
         assert missing(session, project.context()).all() == []
+
+
+def test_a_round_measures_what_is_embedded_where_the_strategy_reads_properties(project):
+    run(project)
+    with project.database.write() as session:
+        mirror.write_tasks(
+            project.database, session, session.get_one(Project, project.id),
+            [{"id": 99, "data": {"text": "never seen before"}}],
+        )  # fmt: skip
+    config = {**project.row().config, "strategy": {"rare_properties": {"columns": ["text:words"]}}}
+    project.update(config=config)
+    run(project, only_annotated=True)
+    with project.database.read() as session:
+        assert [item.task_id for item in missing(session, project.context()).all()] == [99]

@@ -10,6 +10,7 @@ import pytest
 import strategies
 from backend.config import QueueConfig
 from backend.rounds import mirror
+from backend.rounds.embed import embed
 from backend.rounds.labels import derive_labels
 from backend.rounds.mirror import content_hash
 from backend.rounds.rank import Ranker
@@ -263,3 +264,23 @@ def test_a_model_of_the_classes_before_is_used_until_the_next_round(trained):
     made = ranker(trained)
     assert {choice.branch.split(" > ")[0] for choice in made.choose(5, frozenset())} == {"auto"}
     assert "failed" not in (made.note or "")
+
+
+def test_what_is_not_measured_yet_is_chosen_at_random_and_no_rarity_is_made_up(trained):
+    configure(trained, strategy={"rare_properties": {"columns": ["text:words"]}})
+    made = ranker(trained)
+    chosen = made.choose(5, frozenset())
+    assert {choice.branch for choice in chosen} == {"random (not embedded yet)"}
+    assert ids(chosen) != sorted(ids(chosen))
+    assert "still being embedded" in made.note
+    embed(trained.context(), seconds=60.0, report=lambda **_: None)
+    chosen = ranker(trained).choose(5, frozenset())
+    assert {choice.branch for choice in chosen} == {"rare_properties"}
+    assert all(choice.details["property"] == "text:words" for choice in chosen)
+
+
+def test_a_pick_that_stands_for_a_class_names_it(trained):
+    configure(trained, strategy="class_quota")
+    chosen = ranker(trained).choose(6, frozenset())
+    assert {choice.details["class"] for choice in chosen} == {"weather", "cooking", "football"}
+    assert all(choice.details["class"] == choice.details["predicted"] for choice in chosen)
