@@ -113,7 +113,7 @@ def tab_of(view: dict[str, Any]) -> Tab | None:
 
 def _weight(text: str) -> tuple[float, str | None]:
     try:
-        weight = float(text)
+        weight = float(text.rstrip(":;,."))  # as in "AskNext boost 3: the rare ones"
     except ValueError:
         weight = math.nan
     if 0 <= weight <= HEAVIEST:
