@@ -39,6 +39,10 @@ CONFOUNDED = (
     'preannotate is "queue": annotators see the model\'s opinion on strategy tasks but not on the '
     "random ones, so that the lift over random labelling is confounded."
 )
+TOLD_APART = (
+    "explain_field is set: annotators can tell random and hold-out tasks, which all carry the same "
+    "sentence, from the strategy's, so that the lift over random labelling may be confounded."
+)
 
 
 def all_overviews(settings: Settings, database: Database) -> list[dict[str, Any]]:
@@ -296,6 +300,8 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
         found.append(trouble)
     if overview["config"].get("preannotate") == "queue":
         found.append(CONFOUNDED)
+    if overview["config"].get("explain_field"):
+        found.append(TOLD_APART)
     if active and overview["polls"]:
         found.append(
             "Label Studio sends no events to AskNext: it asks every "

@@ -319,6 +319,7 @@ def test_a_refusal_is_shown_until_an_accepted_change_follows(settings, database,
         ({"queue_version": None}, "No queue is published"),
         ({"era": 0}, "hold-outs are not drawn"),
         ({"config": {"preannotate": "queue"}}, "confounded"),
+        ({"config": {"explain_field": "asknext_reason"}}, "may be confounded"),
         ({"config": {"budget": 0}}, "budget"),
     ],
 )
