@@ -96,7 +96,12 @@ REGISTRY: dict[str, Strategy] = {
         Strategy("falcun", "Gilhuber et al. 2024, ECML PKDD", selecting=falcun),
         Strategy("alfa_mix", "Parvaneh et al. 2022, arXiv 2203.07034", selecting=alfa_mix),
         Strategy("dropquery", "Gupte et al. 2024, arXiv 2401.14555", selecting=dropquery),
-        Strategy("batch_bald", "Kirsch et al. 2019, arXiv 1906.08158", selecting=batch_bald),
+        Strategy(
+            "batch_bald",
+            "Kirsch et al. 2019, arXiv 1906.08158",
+            selecting=batch_bald,
+            small_pool_only=True,
+        ),
         Strategy("epig", "Bickford Smith et al. 2023, arXiv 2304.08151", selecting=epig),
         Strategy(
             "bait",
