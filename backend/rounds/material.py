@@ -34,7 +34,9 @@ class Material:
     ) -> None:
         self._context = context
         self._fields = specification.needs | specification.uses
-        self._columns = sorted(specification.columns)
+        readers = [leaf for leaf in specification.leaves() if "metadata" in leaf.strategy.uses]
+        named = all(leaf.parameters.get("columns") for leaf in readers)
+        self._columns = sorted(specification.columns) if named else []
         self._model = model
         self._rules = rules
         self._taken = taken

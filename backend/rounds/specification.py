@@ -2,13 +2,14 @@
 
 import strategies
 from backend.config import QueueConfig
+from strategies.combining.group_limit import GroupLimit
 
 
 def specification_of(config: QueueConfig) -> strategies.Specification:
     """The configured strategy; where tasks have groups, at most `group_limit` of one in a batch."""
-    if config.group_by is None:
-        return strategies.parse(config.strategy)
-    return strategies.parse({"groups": {"at_most": config.group_limit, "of": config.strategy}})
+    configured = strategies.parse(config.strategy)
+    # Not parsed as a part of a larger whole: that reads no JSON text, and counts one level more.
+    return configured if config.group_by is None else GroupLimit(configured, config.group_limit)
 
 
 def reads_properties(specification: strategies.Specification, kind: str) -> bool:

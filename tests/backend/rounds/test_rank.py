@@ -183,7 +183,7 @@ def test_a_strategy_that_fails_leaves_no_queue_empty_and_is_told_of(trained, mon
         raise ValueError("k_center: row 3 is zero")
 
     nothing = dict.fromkeys(("needs", "uses", "columns"), frozenset())
-    broken = SimpleNamespace(**nothing, select_with_branches=fail)
+    broken = SimpleNamespace(**nothing, leaves=tuple, select_with_branches=fail)
     monkeypatch.setattr(failing, "_specification", broken)
     choices = failing.choose(10, frozenset())
     assert len({choice.task_id for choice in choices}) == 10
@@ -284,3 +284,13 @@ def test_a_pick_that_stands_for_a_class_names_it(trained):
     chosen = ranker(trained).choose(6, frozenset())
     assert {choice.details["class"] for choice in chosen} == {"weather", "cooking", "football"}
     assert all(choice.details["class"] == choice.details["predicted"] for choice in chosen)
+
+
+def test_a_strategy_that_names_no_columns_sees_all_beside_one_that_names_some(trained):
+    add_fields(trained, lambda n: {"age": n % 30, "site": n % 3 if n > 30 else "labelled"})
+    named = {"metadata_balance": {"columns": ["age"]}}
+    shares = [{"share": 1, "of": named}, {"share": 1, "of": "metadata_balance"}]
+    configure(trained, strategy={"mix": shares})
+    levels = {choice.details["level"] for choice in ranker(trained).choose(12, frozenset())}
+    assert any(level.startswith("site = ") for level in levels)
+    assert any(level.startswith("age = ") for level in levels)
