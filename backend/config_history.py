@@ -36,12 +36,14 @@ LATE_ECHO_SECONDS = 30.0
 class Outcome:
     """What became of a submitted configuration.
 
-    `repeated` says that this source had said the same before, so that nothing was done.
+    `repeated` says that this source had said the same before, so that nothing was done; `field` is
+    the wrong one of a document that was just refused.
     """
 
     accepted: bool
     repeated: bool
     message: str | None = None
+    field: str = ""
 
 
 def submit(database: Database, project_id: int, source: Source, document: Any) -> Outcome:
@@ -60,12 +62,14 @@ def submit(database: Database, project_id: int, source: Source, document: Any) -
             return known
         project = session.get_one(Project, project_id)
         message = None
+        field = ""
         config = None
         try:
             config = parse_config(document)
             _check_against_project(project, config)
         except (ConfigurationError, UnsupportedLabelConfigError) as error:
             message = str(error)
+            field = error.path if isinstance(error, ConfigurationError) else "control"
         session.add(
             ConfigChange(
                 project_id=project_id,
@@ -78,7 +82,7 @@ def submit(database: Database, project_id: int, source: Source, document: Any) -
             )
         )
         if config is None or message is not None:
-            return Outcome(False, repeated=False, message=message)
+            return Outcome(False, repeated=False, message=message, field=field)
         put_in_force(database, session, project, config)
         return Outcome(True, repeated=False)
 

@@ -126,8 +126,8 @@ async def write_config(request: Request, number: int) -> dict[str, Any]:
         found = _project(state, number)
         outcome = config_history.submit(state.database, found.id, "api", document)
         if not outcome.accepted:
-            field, _, message = str(outcome.message).partition(": ")
-            raise RequestError(field, message, "The old configuration stays in force.")
+            message = str(outcome.message).removeprefix(f"{outcome.field}: ")
+            raise RequestError(outcome.field, message, "The old configuration stays in force.")
         found = _project(state, number)
         with _client(state, found) as client:
             write_back(state.settings, state.database, client, found)

@@ -155,3 +155,14 @@ def test_without_a_token_the_admin_is_told_how_to_give_one(client):
     answer = client.post("/api/projects/7/pause")
     assert answer.status_code == 409
     assert "asknext connect" in answer.json()["error"]
+
+
+def test_a_labelling_config_with_several_answers_is_refused_by_the_field_that_chooses_one(
+    client, text_project
+):
+    second = '<Choices name="mood" toName="content"><Choice value="calm"/></Choices></View>'
+    text_project.update(label_config=LABEL_CONFIG.replace("</View>", second))
+    answer = client.put("/api/projects/7/config", json={"encoder": "static"})
+    assert answer.status_code == 422
+    assert answer.json()["field"] == "control"
+    assert "topic, mood" in answer.json()["error"]
