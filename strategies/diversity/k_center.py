@@ -17,7 +17,7 @@ from strategies.picks import DISTANCE, Picks
 CENTRES_PER_CLUSTER = 24
 MOST_CLUSTERS = 128
 # Labelled items that each cluster meets at once, those nearest to its centroid.
-FIRST_CENTRES = 16
+FIRST_CENTRES = 32
 # Labelled items that are placed at once.
 LABELLED_ROWS = 4096
 

@@ -50,6 +50,7 @@ class Cover:
         self.nearest = np.full(count, -1, dtype=np.int64)
         self.others = np.full(count, np.inf, dtype=np.float32)
         self.count = 0
+        self.waiting: list[list[int]] = [[] for _ in range(len(starts) - 1)]
         self.exact_centres = np.empty((capacity, dimensions), dtype=np.float64)
         # Times -2, which is exact: a product is then a term of the squared distance.
         self.quick_centres = np.empty((capacity, dimensions), dtype=np.float32)
@@ -57,7 +58,7 @@ class Cover:
         self.centroids = rows.frame.moved(centroids).astype(np.float32)
         self.centroid_norms = np.square(self.centroids).sum(axis=1)
 
-    def add(self, centres: Exact, probes: int, lists: int) -> None:
+    def add(self, centres: Exact, probes: int, lists: int, at_least: int = 1) -> None:
         """Append centres; the candidates that are likely to be near meet them now.
 
         centres  (t, d) float64, placed like the rows
@@ -84,16 +85,21 @@ class Cover:
             near = _lowest(distances, min(lists, len(centres)), axis=1)
             np.put_along_axis(meets, near, values=True, axis=1)
         for cluster in np.flatnonzero(meets.any(axis=1)):
-            numbers = first + np.flatnonzero(meets[cluster])
+            waiting = self.waiting[cluster]
+            waiting += (first + np.flatnonzero(meets[cluster])).tolist()
+            if len(waiting) < at_least:
+                continue
+            numbers = np.array(waiting)
+            waiting.clear()
             begin, end = int(self.starts[cluster]), int(self.starts[cluster + 1])
             for start in range(begin, end, ROWS_AT_ONCE):
                 some = slice(start, min(start + ROWS_AT_ONCE, end))
                 self._meet(some, self._terms(self.products, some, numbers), numbers)
 
-    def pick(self, positions: Indices, probes: int) -> None:
-        """Make these candidates centres; they are never candidates again."""
+    def pick(self, positions: Indices, probes: int, at_least: int = 1) -> None:
+        """Make these candidates centres (see `add`); they are never candidates again."""
         self.key[positions] = -np.inf
-        self.add(self.rows.exact(positions), probes, 0)
+        self.add(self.rows.exact(positions), probes, 0, at_least)
 
     def refresh(self, positions: Indices, threshold: float) -> Indices:
         """Let these candidates meet all centres; those whose key falls below it may stop earlier.

@@ -11,6 +11,12 @@ FRONT = 768
 LARGEST_FRONT = 4096
 # Clusters that meet a new centre at once.
 PROBES = 1
+# Centres that a cluster waits for before its candidates meet them.
+AT_LEAST = 12
+# The bounds fall slowly: the next front is mostly among those above this part of the last one.
+GUESS = 0.98
+
+Bound = tuple[float, int]  # a squared distance and a row of the pool; later rows come after
 
 
 def farthest_first(cover: Cover, size: int) -> tuple[Indices, Exact]:
@@ -26,8 +32,9 @@ def farthest_first(cover: Cover, size: int) -> tuple[Indices, Exact]:
     picks: list[int] = []
     values: list[float] = []
     width = FRONT
+    bound: Bound = (-np.inf, 0)
     while len(picks) < size:
-        front, bound = _front(cover, width)
+        front, bound = _front(cover, width, GUESS * bound[0])
         found, distances, finished = _round(cover, front, bound, size - len(picks))
         picks += found
         values += distances
@@ -41,19 +48,21 @@ def farthest_first(cover: Cover, size: int) -> tuple[Indices, Exact]:
     return np.array(picks, dtype=np.int64), np.array(values, dtype=np.float64)
 
 
-Bound = tuple[float, int]  # a squared distance and a row of the pool; later rows come after
+def _front(cover: Cover, width: int, guess: float) -> tuple[Indices, Bound]:
+    """The candidates that come first by (highest key, lowest row), and the last of them.
 
-
-def _front(cover: Cover, width: int) -> tuple[Indices, Bound]:
-    """The candidates that come first by (highest key, lowest row), and the last of them."""
-    keys, rows = cover.key, cover.rows.order
-    if width >= len(keys):
-        return np.flatnonzero(keys > -np.inf), (-np.inf, len(cover.rows.points))
+    guess  a key that more than `width` candidates may reach, to sort out the others quickly
+    """
+    rows = cover.rows.order
+    some = np.flatnonzero(cover.key >= guess) if guess > -np.inf else np.empty(0, dtype=np.int64)
+    if len(some) <= width:
+        some = np.flatnonzero(cover.key > -np.inf)
+    if len(some) <= width:
+        return some, (-np.inf, len(cover.rows.points))
+    keys = cover.key[some]
     lowest = float(np.partition(keys, len(keys) - width)[len(keys) - width])
-    if lowest == -np.inf:
-        return np.flatnonzero(keys > -np.inf), (-np.inf, len(cover.rows.points))
-    above = np.flatnonzero(keys > lowest)
-    equal = np.flatnonzero(keys == lowest)
+    above = some[keys > lowest]
+    equal = some[keys == lowest]
     if len(equal) > width - len(above):
         equal = equal[np.argsort(rows[equal])[: width - len(above)]]
     return np.concatenate([above, equal]), (lowest, int(rows[equal].max()))
@@ -123,7 +132,7 @@ def _write_back(
     cover.settled[front] = start + np.where(certain, len(chosen), compared)
     cover.key[front] = highest
     if chosen:
-        cover.pick(front[chosen], PROBES)
+        cover.pick(front[chosen], PROBES, AT_LEAST)
 
 
 def _not_after(keys: Exact, rows: Indices, bound: Bound) -> Mask:

@@ -213,6 +213,8 @@ def test_rounds_of_any_width_give_the_same_picks(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(k_center_greedy, "FRONT", int(rng.integers(1, 9)))
         patch.setattr(k_center_greedy, "LARGEST_FRONT", int(rng.integers(9, 40)))
+        patch.setattr(k_center_greedy, "AT_LEAST", int(rng.integers(1, 6)))
+        patch.setattr(k_center_greedy, "GUESS", float(rng.uniform(0, 1)))
         patch.setattr(k_center_cover, "CENTRES_AT_ONCE", int(rng.integers(1, 6)))
         patch.setattr(k_center_cover, "ROWS_AT_ONCE", int(rng.integers(4, 12)))
         patch.setattr(k_center_module, "CENTRES_PER_CLUSTER", int(rng.integers(1, 9)))
