@@ -157,7 +157,8 @@ def _overview(measured: Measured) -> Table:
 
 
 def _by_set(measured: Measured, what: str) -> Table:
-    table = Table(title=f"{what}: area minus random's, by set; labels saved")
+    extra = "; labels saved [95 %]" if what == "accuracy" else ""
+    table = Table(title=f"{what}: area minus random's, by set{extra}")
     table.add_column("strategy")
     for name in measured.sets:
         table.add_column(name, justify="right")
@@ -197,9 +198,9 @@ def _against_the_best(measured: Measured, champion: str) -> Table:
             for _, strategy in ranked
             if (d := measured.difference(name, champion, strategy, "accuracy")) and d.sign < 0
         ]
-        if ranked:
-            best = ranked[0][1]
-            difference = measured.difference(name, champion, best, "accuracy")
+        best = ranked[0][1] if ranked else RANDOM
+        difference = measured.difference(name, champion, best, "accuracy")
+        if ranked and difference is not None:
             pairs = str(len(measured.seeds(name, champion, best)))
             table.add_row(name, pairs, _short(best), str(difference), ", ".join(better) or "none")
     return table
