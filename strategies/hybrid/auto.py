@@ -48,7 +48,8 @@ def auto(
     """MaxHerding until the model knows two classes, then UHerding that counts rare classes more.
 
     While there are no probabilities, or the labels are all of one class, the batch covers the pool
-    (max_herding; of a large one max(4096, 4 size) items stand for all). After that it is the greedy maximum of UHerding's objective
+    (max_herding; of a large one max(4096, 4 size) items stand for all). After that it is the
+    greedy maximum of UHerding's objective
         sum_j u_j max_{i in L + S} k(z_i, z_j),  k = exp(-|z_i - z_j|^2),
         u_j = (1 - gap_j) sum_c p_jc s_c^-rarity,  s_c = mean_j p_jc,
     with gap_j between the two most probable classes of item j, s_c the predicted share of class c,
