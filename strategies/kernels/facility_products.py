@@ -1,13 +1,16 @@
 """Blocks of products between unit rows, and the search for the few that exceed a threshold."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from strategies.arrays import Floats, Indices, Mask
 from strategies.kernels.facility_values import Value
 from strategies.kernels.products import to_device
+
+if TYPE_CHECKING:  # imported where a GPU is asked for, as in products.py
+    import torch
 
 # A block of the product matrix; large enough for the full speed of a matrix product.
 BLOCK_ROWS = 1024
@@ -64,6 +67,8 @@ class UnitProducts:
             width = products.shape[1]
             i = flat // width
             return i, flat - i * width, found
+        import torch
+
         left, right = self._held
         held = left[rows] @ right[columns].T
         limits = torch.from_numpy(thresholds).to(held.device)
@@ -83,7 +88,9 @@ class UnitProducts:
         return products
 
 
-def _on(matrix: torch.Tensor, rows: slice | Indices) -> slice | torch.Tensor:
+def _on(matrix: "torch.Tensor", rows: slice | Indices) -> "slice | torch.Tensor":
+    import torch
+
     return rows if isinstance(rows, slice) else torch.from_numpy(rows).to(matrix.device)
 
 

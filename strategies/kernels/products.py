@@ -3,13 +3,15 @@
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-import torch
 
 from strategies.arrays import Floats, Indices
 from strategies.errors import StrategyError
+
+if TYPE_CHECKING:  # imported where a GPU is asked for: it takes seconds and hundreds of megabytes
+    import torch
 
 Device: TypeAlias = Literal["cpu", "cuda"]
 
@@ -35,6 +37,8 @@ class Products:
         if self._on_device is None:
             product: Floats = self.matrix[rows] @ right.T
             return product
+        import torch
+
         chosen = self._on_device[rows if isinstance(rows, slice) else self._index(rows)]
         held = torch.from_numpy(np.ascontiguousarray(right)).to(chosen.device)
         with _full_precision():
@@ -50,13 +54,17 @@ class Products:
             taken._on_device = self._on_device[self._index(rows)]
         return taken
 
-    def _index(self, rows: Indices) -> torch.Tensor:
+    def _index(self, rows: Indices) -> "torch.Tensor":
+        import torch
+
         assert self._on_device is not None
         return torch.from_numpy(np.ascontiguousarray(rows)).to(self._on_device.device)
 
 
-def to_device(matrix: Floats, device: str) -> torch.Tensor:
+def to_device(matrix: Floats, device: str) -> "torch.Tensor":
     """A copy of the matrix on the device; raises StrategyError where that device is not there."""
+    import torch
+
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise StrategyError(
             f'device is "{device}", but PyTorch sees no GPU here; use device="cpu" or install a '
@@ -71,6 +79,8 @@ def to_device(matrix: Floats, device: str) -> torch.Tensor:
 @contextmanager
 def _full_precision() -> Iterator[None]:
     """Products without TF32, whatever the program around allows; its choice is put back."""
+    import torch
+
     allowed = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = False
     try:
