@@ -19,7 +19,7 @@ def facility_location(
     size: int,
     labelled_embeddings: Floats | None = None,
     *,
-    sample: Annotated[int, Interval(least=16)] = 131_072,
+    sample: Annotated[int, Interval(least=16)] = 114_688,
     device: Device = "cpu",
 ) -> Picks:
     """Greedy maximum of f(S) = mean_j max_{i in L + S} max(cos(x_i, x_j), 0).
