@@ -7,6 +7,7 @@ measurements, so that all of a project's columns are of one measure.
 
 import hashlib
 import json
+import math
 import os
 import secrets
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -36,14 +37,19 @@ FAILED = np.float32(-1e30)
 
 
 class PropertyCache:
-    """The measured properties of a project's contents, by content hash."""
+    """The measured properties of a project's contents, by content hash.
 
-    def __init__(self, root: Path, kind: Kind, project_id: int, field: str) -> None:
+    `field` is where the content stands in the task data, `contents` how many there are.
+    """
+
+    def __init__(self, root: Path, kind: Kind, project_id: int, field: str, contents: int) -> None:
         self.kind = kind
         self.names = NAMES[kind]
         # Texts are measured against the project's own in the same field; images alike everywhere.
         field_digest = hashlib.blake2b(field.encode(), digest_size=4).hexdigest()
-        owner = f"-{project_id}-{field_digest}" if kind == "text" else ""
+        # A pool that has grown fourfold has another idea of what is rare: it is measured anew.
+        generation = math.floor(math.log(max(1, contents), 4))
+        owner = f"-{project_id}-{field_digest}-{generation}" if kind == "text" else ""
         self._cache = EmbeddingCache(root, f"properties-{kind}-{VERSION}{owner}", len(self.names))
         self._corpus_path = self._cache.folder / "corpus.npz"
         self._corpus: Corpus | None = None

@@ -84,7 +84,11 @@ class ProjectContext:
         if not reads_properties(specification_of(self.config), schema.kind):
             return None
         return PropertyCache(
-            self.settings.embeddings_dir, schema.kind, self.project_id, schema.data_key
+            self.settings.embeddings_dir,
+            schema.kind,
+            self.project_id,
+            schema.data_key,
+            self.project().total,
         )
 
     def model_dir(self, round_number: int) -> Path:

@@ -18,6 +18,10 @@ CONTENT_FIELDS = frozenset(
 )
 
 
+# Of the predictions of all members, float32: 2 GB.
+MOST_MEMBER_NUMBERS = 2**29
+
+
 class Material:
     """Builds the pool of one choice; only what the strategy asks for is computed.
 
@@ -103,6 +107,7 @@ class Material:
         if "probabilities" in asked:
             found["probabilities"] = model.probabilities(embeddings)
         if "members" in asked:
+            self._check_memory(model, len(embeddings))
             found["members"] = model.members(embeddings)
         if "predicted_loss" in asked:
             found["predicted_loss"] = model.predicted_loss(embeddings)
@@ -111,6 +116,17 @@ class Material:
             if previous is not None:
                 found["previous_probabilities"] = previous.probabilities(embeddings)
         return found
+
+    @staticmethod
+    def _check_memory(model: Model, count: int) -> None:
+        """A worker that runs out of memory is killed, and would be again and again."""
+        members = 0 if model.ensemble is None else len(model.ensemble)
+        numbers = members * count * len(model.classes)
+        if numbers > MOST_MEMBER_NUMBERS:
+            raise strategies.StrategyError(
+                f"{members} members for {count:,} tasks and {len(model.classes):,} classes take "
+                f"{numbers * 4 / 2**30:.1f} GB; lower `members`, or use a strategy without them"
+            )
 
     def _task_fields(self) -> Fields:
         reads_metadata = bool(self._fields & {"metadata", "labelled_metadata"})

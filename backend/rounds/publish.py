@@ -66,6 +66,8 @@ class Publisher:
         while True:
             version, entries = self._stage_new(round_number, guard)
             if not entries:  # everything is labelled: the window in force stays, and runs out
+                with self.database.write() as session:  # no rule by hand asks for another either
+                    set_values(session, self.lease.project_id, rules_changed_at=None)
                 return self._project_row().queue_version or version
             try:
                 self._import(version, entries)

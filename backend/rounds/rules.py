@@ -34,6 +34,9 @@ TITLE = re.compile(r"\s*asknext\s+(pin|exclude|boost)\b\s*(\S*)", re.IGNORECASE)
 LOOK_SECONDS = 5.0
 # A tab that shows more tasks than one page is read again this often, unless it was changed.
 LARGE_TAB_SECONDS = 600.0
+# The tasks of an unchanged tab make a new window no more often than this: a filter on what a window
+# itself changes (a prediction's score) would else publish one after another for ever.
+SETTLING_SECONDS = 120.0
 HEAVIEST = 1000.0
 
 
@@ -65,6 +68,7 @@ class Tab:
     weight: float
     title: str
     digest: str
+    filters: dict[str, Any]
     error: str | None
 
 
@@ -108,7 +112,7 @@ def tab_of(view: dict[str, Any]) -> Tab | None:
     filters = data.get("filters") or {}
     if not filters.get("items"):
         error = "The tab has no filter, so it shows every task; add one to make it a rule."
-    return Tab(int(view["id"]), kind, weight, title, digest_of([title, filters]), error)
+    return Tab(int(view["id"]), kind, weight, title, digest_of([title, filters]), filters, error)
 
 
 def _weight(text: str) -> tuple[float, str | None]:
@@ -177,18 +181,21 @@ class Rules:
         """The tasks that a tab shows; None where what is known of them is still good."""
         if tab.error is not None:
             return []
-        changed = before is None or before.digest != tab.digest or before.error is not None
-        large = before is not None and not changed and before.matched > PAGE_SIZE
+        edited = _edited(tab, before)
+        large = before is not None and not edited and before.matched > PAGE_SIZE
         if large and before is not None and now - before.read_at < LARGE_TAB_SECONDS:
             return None
         found: list[int] = []
         page = 1
         while True:
+            # By the tab's filters and in an order of our own: by the tab's, equal ones could fall
+            # between two pages.
             tasks, total = self._client.tasks(
                 project.label_studio_id,
                 fields="task_only",
                 include="id",
-                view=tab.view_id,
+                filters=tab.filters["items"],
+                conjunction=tab.filters.get("conjunction", "and"),
                 page=page,
             )
             found += [int(task["id"]) for task in tasks]
@@ -242,10 +249,23 @@ class Rules:
             answered = annotated_task_ids(session, project.id)
             after = read_rule_book(session, project.id)
             changed = _open(before, answered) != _open(after, answered)
+            edited = bool(gone) or any(_edited(tab, known.get(tab.view_id)) for tab in tabs)
+            if (
+                changed
+                and not edited
+                and now - (project.rules_changed_at or 0.0) < SETTLING_SECONDS
+            ):
+                session.rollback()  # looked at again, and still different, once it has settled
+                return False
             set_values(session, project.id, rules_read_at=now)
             if changed:
                 set_values(session, project.id, rules_changed_at=now)
         return changed
+
+
+def _edited(tab: Tab, before: HandRule | None) -> bool:
+    """Whether a tab is new, or another than it was, or can only now be read."""
+    return before is None or before.digest != tab.digest or before.error != tab.error
 
 
 def _forget(session: Session, project_id: int, view_id: int) -> None:

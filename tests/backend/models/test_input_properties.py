@@ -36,7 +36,7 @@ def measure(cache: PropertyCache, items: dict) -> None:
 
 
 def test_texts_are_measured_against_the_projects_own(tmp_path: Path) -> None:
-    cache = PropertyCache(tmp_path, "text", 7, "text")
+    cache = PropertyCache(tmp_path, "text", 7, "text", 3)
     assert cache.needs_corpus
     cache.read_corpus(TEXTS.values())
     assert not cache.needs_corpus
@@ -48,18 +48,21 @@ def test_texts_are_measured_against_the_projects_own(tmp_path: Path) -> None:
     assert columns["text:digits"][:3].argmax() == 2
     assert columns["text:rare_words"][:3].argmax() == 2
     # Another process, later: a late text is measured against the same corpus.
-    other = PropertyCache(tmp_path, "text", 7, "text")
+    other = PropertyCache(tmp_path, "text", 7, "text", 3)
     late = {b"d" * 16: "the cat sat"}
     measure(other, late)
     cache.refresh()
     assert cache.contains([b"d" * 16]).all()
-    assert PropertyCache(tmp_path, "text", 8, "text").needs_corpus
+    assert PropertyCache(tmp_path, "text", 8, "text", 3).needs_corpus
     # The labelling config names another field: other texts are usual there.
-    assert PropertyCache(tmp_path, "text", 7, "title").needs_corpus
+    assert PropertyCache(tmp_path, "text", 7, "title", 3).needs_corpus
+    # What is rare among three texts says nothing of a hundred.
+    assert not PropertyCache(tmp_path, "text", 7, "text", 2).needs_corpus
+    assert PropertyCache(tmp_path, "text", 7, "text", 100).needs_corpus
 
 
 def test_images_are_measured_as_the_file_is(tmp_path: Path) -> None:
-    cache = PropertyCache(tmp_path, "image", 1, "image")
+    cache = PropertyCache(tmp_path, "image", 1, "image", 3)
     assert not cache.needs_corpus
     items = {
         b"a" * 16: picture(200),
@@ -79,7 +82,7 @@ def test_images_are_measured_as_the_file_is(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_measured_is_missing_and_not_tried_again(tmp_path: Path) -> None:
-    cache = PropertyCache(tmp_path, "image", 1, "image")
+    cache = PropertyCache(tmp_path, "image", 1, "image", 3)
     measure(cache, {b"a" * 16: b"no image", b"b" * 16: picture(9)})
     assert cache.contains([b"a" * 16]).all()
     for values in cache.columns([b"a" * 16, b"b" * 16]).values():
@@ -87,14 +90,14 @@ def test_what_cannot_be_measured_is_missing_and_not_tried_again(tmp_path: Path) 
 
 
 def test_what_was_measured_is_kept_when_the_stream_ends_early(tmp_path: Path) -> None:
-    cache = PropertyCache(tmp_path, "image", 1, "image")
+    cache = PropertyCache(tmp_path, "image", 1, "image", 3)
     with closing(cache.measured(iter([(b"a" * 16, picture(9)), (b"b" * 16, picture(8))]))) as some:
         next(some)
     assert cache.contains([b"a" * 16, b"b" * 16]).tolist() == [True, False]
 
 
 def test_many_small_streams_do_not_leave_as_many_files(tmp_path: Path) -> None:
-    cache = PropertyCache(tmp_path, "image", 1, "image")
+    cache = PropertyCache(tmp_path, "image", 1, "image", 3)
     keys = [bytes([n]) * 16 for n in range(70)]
     for key in keys:
         measure(cache, {key: picture(9, size=(2, 2))})
