@@ -30,6 +30,9 @@ from backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+# Workers run side by side: the threads of a small matrix product would wait, spinning, for a core
+# that the other worker holds. Somebody with cores to spare can set more.
+ONE_PRODUCT_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 SYNC_AND_ROUND = "asknext-sync,asknext-round"
 EMBED = "asknext-embed"
 # A worker in the middle of a job may take this long to finish it; then it is killed, and the job
@@ -253,7 +256,7 @@ def _run(settings: Settings, workers: int) -> None:
             f"worker-{number}",
             (*asknext, "worker", "--queues", queues),
             logs / f"worker-{number}.log",
-            environment,
+            {**ONE_PRODUCT_THREAD, **environment},
             stage=2,
             grace_seconds=EMBED_GRACE_SECONDS if queues == EMBED else WORKER_GRACE_SECONDS,
         )
