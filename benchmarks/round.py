@@ -147,8 +147,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=100_000)
     parser.add_argument("--labels", type=int, nargs=2, default=(500, 5000))
+    parser.add_argument("--strategy", default="auto", help="a name or a JSON specification")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--data-dir", type=Path, default=ROOT / "benchmark-data")
+    parser.add_argument("--data-dir", type=Path, default=ROOT / "benchmark-data" / "round")
     options = parser.parse_args()
     shutil.rmtree(options.data_dir, ignore_errors=True)
     few, many = options.labels
@@ -177,7 +178,8 @@ def main() -> None:
         started = time.monotonic()
         asknext.run(
             "connect", "--url", server.url, "--project", str(project), "--no-wait",
-            "--config", json.dumps({"encoder": "static", "budget": 20_000}),
+            "--config",
+            json.dumps({"encoder": "static", "budget": 20_000, "strategy": options.strategy}),
             LABEL_STUDIO_TOKEN=session.token,
         )  # fmt: skip
         steps["connect"] = time.monotonic() - started
