@@ -23,7 +23,13 @@ from tests.e2e.driven import Driven
 # Hold-outs are drawn after two totals this far apart (30 s in production), and a dead worker's
 # lease ends after 6 s instead of 20.
 SETTINGS = {"ASKNEXT_STABLE_TOTAL_SECONDS": "1", "ASKNEXT_LEASE_SECONDS": "6"}
-CONFIG = {"encoder": "static", "test_size": 12, "validation_size": 6, "window": 30}
+CONFIG = {
+    "encoder": "static",
+    "strategy": "margin",
+    "test_size": 12,
+    "validation_size": 6,
+    "window": 30,
+}
 CLASSES = ("business", "entertainment", "politics", "sport", "technology")
 SNIPPET_CHARACTERS = 200
 

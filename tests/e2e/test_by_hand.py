@@ -58,7 +58,7 @@ def tasks_by(driven, field, value):
 
 
 def test_a_pin_reaches_the_top_within_a_minute_and_an_exclusion_is_never_served(connect):
-    driven = connect(tasks=90, config={"window": 20}, fields=sites)
+    driven = connect(tasks=90, config={"window": 20, "random_share": 0.0}, fields=sites)
     driven.label_many(6)
     driven.rank()
     south = tasks_by(driven, "site", "south")

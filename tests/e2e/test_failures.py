@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -44,40 +45,46 @@ def signal_to(pid, number):
         return
 
 
-def kill_in_stage(asknext, stage, rounds_before):
+def rounds_of(driven):
+    """(stage of the running round or None, how many have ended), read from the state itself.
+
+    The API would be too slow to meet a stage of a hundredth of a second. Other tests' projects may
+    have left a round running when they were deleted.
+    """
+    path = driven.asknext.data_directory / "asknext.sqlite3"
+    query = (
+        "SELECT MAX(CASE WHEN round.state = 'running' THEN stage END),"
+        " SUM(round.state = 'done') FROM round JOIN project ON project.id = round.project_id"
+        " WHERE label_studio_id = ?"
+    )
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as connection:
+        stage, ended = connection.execute(query, (driven.number,)).fetchone()
+    return stage, ended or 0
+
+
+def kill_in_stage(driven, stage, rounds_before):
     """Kill worker and work-horse when the round is in `stage`; False where it ended unseen.
 
-    The state is read directly, for the API would be too slow to meet a stage of a hundredth of a
-    second, and the work-horse is held while it is read: however busy the machine is, it advances
-    by little between two looks.
+    The work-horse is held while the state is read: however busy the machine is, it advances by
+    little between two looks.
     """
-    path = asknext.data_directory / "asknext.sqlite3"
-    query = "SELECT (SELECT stage FROM round WHERE state = 'running'), COUNT(*) FROM round WHERE "
     until = time.monotonic() + 30
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5) as connection:
-        while time.monotonic() < until:
-            pairs = [(worker, horse) for worker, horse in workers(asknext) if horse is not None]
-            for _, horse in pairs:
-                signal_to(horse, signal.SIGSTOP)
-            running, ended = connection.execute(query + "state = 'done'").fetchone()
-            if running == stage and pairs:
-                for worker, horse in pairs:
-                    signal_to(worker, signal.SIGKILL)
-                    signal_to(horse, signal.SIGKILL)
-                return True
-            for _, horse in pairs:
-                signal_to(horse, signal.SIGCONT)
-            if ended > rounds_before:
-                return False
-            time.sleep(0.001)
+    while time.monotonic() < until:
+        pairs = [(worker, horse) for worker, horse in workers(driven.asknext) if horse is not None]
+        for _, horse in pairs:
+            signal_to(horse, signal.SIGSTOP)
+        running, ended = rounds_of(driven)
+        if running == stage and pairs:
+            for worker, horse in pairs:
+                signal_to(worker, signal.SIGKILL)
+                signal_to(horse, signal.SIGKILL)
+            return True
+        for _, horse in pairs:
+            signal_to(horse, signal.SIGCONT)
+        if ended > rounds_before:
+            return False
+        time.sleep(0.001)
     return False
-
-
-def ended_rounds(asknext):
-    """How many rounds of all projects have ended."""
-    path = asknext.data_directory / "asknext.sqlite3"
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5) as connection:
-        return connection.execute("SELECT COUNT(*) FROM round WHERE state = 'done'").fetchone()[0]
 
 
 def assert_valid(driven, labelled):
@@ -107,16 +114,16 @@ def assert_valid(driven, labelled):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_killing_worker_and_work_horse_in_a_stage(connect, asknext, stage):
+def test_killing_worker_and_work_horse_in_a_stage(connect, stage):
     driven = connect(tasks=150, config={"retrain_every": 1000})
     labelled = driven.label_many(15)
     driven.sync()
     hit = False
     for _ in range(15):
         driven.settle()  # else the round that is waited for may run before it is looked at
-        before = ended_rounds(asknext)
+        _, before = rounds_of(driven)
         driven.api.post(f"/api/projects/{driven.number}/rank").raise_for_status()
-        hit = kill_in_stage(asknext, stage, before)
+        hit = kill_in_stage(driven, stage, before)
         labelled.append(driven.label_next())
         driven.wait(lambda s: s["rounds"] and s["rounds"][-1]["state"] == "done")
         if hit:

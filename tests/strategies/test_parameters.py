@@ -35,7 +35,7 @@ def test_an_object_of_numbers_is_taken_as_it_is_in_json() -> None:
         ("shares", {1: 1.0}, "must be an object with texts as keys"),
         ("shares", {"a": "3"}, "a: '3' must be a finite number"),
         ("shares", {"a": True}, "a: True must be a finite number"),
-        ("shares", {"a": 1.0, "b": 0.0}, "b: 0.0 must be greater than 0"),
+        ("shares", {"a": 1.0, "b": 0.0}, "b: 0 must be greater than 0"),
         ("nested", {"a": 2}, "a: 2 must be an object with texts as keys"),
         ("nested", {"a": {"b": 2.5}}, "a: b: 2.5 must be a whole number"),
     ],
