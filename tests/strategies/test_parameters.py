@@ -49,6 +49,6 @@ def test_the_grammar_names_the_path_and_round_trips() -> None:
     written = {"metadata_balance": {"columns": ["site"], "over_represent": {"site": {"south": 3}}}}
     assert parse(written).to_json() == written
     with pytest.raises(
-        GrammarError, match=r"^strategy.metadata_balance.over_represent: site: south: -1.0 must be"
+        GrammarError, match=r"^strategy.metadata_balance.over_represent: site: south: -1 must be"
     ):
         parse({"metadata_balance": {"over_represent": {"site": {"south": -1}}}})
