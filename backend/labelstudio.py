@@ -139,7 +139,6 @@ class LabelStudio:
         page_size: int = PAGE_SIZE,
         page: int = 1,
         ordering: str = "tasks:id",
-        view: int | None = None,
     ) -> tuple[list[dict[str, Any]], int]:
         """One page of the Data Manager's tasks, and the number of tasks that match.
 
@@ -154,15 +153,12 @@ class LabelStudio:
         }
         if include:
             parameters["include"] = include
-        if view is not None:
-            parameters["view"] = view
-        else:
-            parameters["query"] = json.dumps(
-                {
-                    "filters": {"conjunction": conjunction, "items": list(filters)},
-                    "ordering": [ordering],
-                }
-            )
+        parameters["query"] = json.dumps(
+            {
+                "filters": {"conjunction": conjunction, "items": list(filters)},
+                "ordering": [ordering],
+            }
+        )
         answer = self.call("GET", "/api/tasks", params=parameters)
         return list(answer["tasks"]), int(answer["total"])
 
