@@ -30,10 +30,6 @@ class Chain(Specification):
     def name(self) -> str:
         return " > ".join(member.name for member in self.members)
 
-    @property
-    def has_score(self) -> bool:
-        return False
-
     def leaves(self) -> Iterator[Configured]:
         for member in self.members:
             yield from member.leaves()

@@ -35,10 +35,6 @@ class GroupLimit(Specification):
         return self.member.name
 
     @property
-    def has_score(self) -> bool:
-        return False
-
-    @property
     def needs(self) -> frozenset[str]:
         return self.member.needs | {"groups"}
 

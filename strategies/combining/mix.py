@@ -28,10 +28,6 @@ class Mix(Specification):
     def name(self) -> str:
         return f"mix({' | '.join(member.name for member in self.members)})"
 
-    @property
-    def has_score(self) -> bool:
-        return False
-
     def leaves(self) -> Iterator[Configured]:
         for member in self.members:
             yield from member.leaves()

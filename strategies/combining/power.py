@@ -43,10 +43,6 @@ class Power(Specification):
     def name(self) -> str:
         return f"{self.noise}({self.member.name})"
 
-    @property
-    def has_score(self) -> bool:
-        return False
-
     def leaves(self) -> Iterator[Configured]:
         yield from self.member.leaves()
 

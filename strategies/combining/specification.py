@@ -65,9 +65,9 @@ class Specification(ABC):
         """The name of this part in a Selection's branches."""
 
     @property
-    @abstractmethod
     def has_score(self) -> bool:
-        """Whether `score` gives one number an item."""
+        """Whether `score` gives one number an item; most combinations only select."""
+        return False
 
     @abstractmethod
     def leaves(self) -> Iterator[Configured]:
