@@ -49,7 +49,8 @@ def facility_location(
     ICML 2015, section 3; the bound: Nemhauser, Wolsey and Fisher 1978; lazy greedy: Minoux 1978.
     """
     weights = np.ones(len(embeddings), dtype=np.float64)
+    value = ClippedCosine()
     problem = CoverageProblem(
-        embeddings, weights, eligible, labelled_embeddings, None, ClippedCosine(), sample, device
+        embeddings, weights, eligible, labelled_embeddings, None, value, sample, device, sample
     )
     return picks_of(greedy_coverage(problem, size), len(embeddings))

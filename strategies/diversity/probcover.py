@@ -9,7 +9,7 @@ from strategies.arrays import Floats, Indices
 from strategies.kernels.facility_greedy import CoverageProblem, greedy_coverage
 from strategies.kernels.facility_rows import UnitRows, each_placed
 from strategies.kernels.facility_values import Ball
-from strategies.kernels.herding import SAMPLE, picks_of, spread_items
+from strategies.kernels.herding import BARE_SAMPLE, SAMPLE, picks_of, spread_items
 from strategies.kernels.k_means import clusters
 from strategies.kernels.products import Device
 from strategies.parameters import Interval
@@ -43,7 +43,8 @@ def probcover(
     length 1; j runs over every row of the pool, i over the eligible ones. Equal counts go to the
     lowest index; once every item is covered, the rest come in the order of the pool. Up to `sample`
     different rows the picks are those of a plain float64 loop; of a larger pool so many rows,
-    evenly spread, are both candidates and references.
+    evenly spread, are both candidates and references (8,192 while nearly every pair of rows is
+    still to be covered).
 
     delta None: the largest radius at which a share `purity` of the balls holds items of one
     pseudo-label only, from k-means with `classes` clusters. That is a quantile of the items'
@@ -72,8 +73,9 @@ def probcover(
         delta = pure_radius(embeddings, purity, classes, rng)
         notes = (f"delta {delta:.3g}: {purity:.0%} of such balls hold one pseudo-label only",)
     weights = np.ones(len(embeddings), dtype=np.float64)
+    value = Ball(delta)
     problem = CoverageProblem(
-        embeddings, weights, eligible, labelled_embeddings, None, Ball(delta), sample, device
+        embeddings, weights, eligible, labelled_embeddings, None, value, sample, device, BARE_SAMPLE
     )
     return picks_of(greedy_coverage(problem, size), len(embeddings), notes=notes)
 

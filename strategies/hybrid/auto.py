@@ -23,10 +23,6 @@ Vector = npt.NDArray[np.float64]
 LARGE = 200_000
 # From this many of the smallest margins a pick, herding chooses.
 CANDIDATES_PER_PICK = 40.0
-# While nothing bounds what a pick can gain, coverage costs the square of what stands for the pool:
-# so many items tell the first picks apart as well as the whole pool does.
-LEAST_SAMPLE = 5_120
-SAMPLE_PER_PICK = 4
 # Between counting every item alike (0) and every predicted class alike (1).
 RARITY = 0.5
 
@@ -48,8 +44,7 @@ def auto(
     """MaxHerding until the model knows two classes, then UHerding that counts rare classes more.
 
     While there are no probabilities, or the labels are all of one class, the batch covers the pool
-    (max_herding; of a large one max(5120, 4 size) items stand for all). After that it is the
-    greedy maximum of UHerding's objective
+    (max_herding). After that it is the greedy maximum of UHerding's objective
         sum_j u_j max_{i in L + S} k(z_i, z_j),  k = exp(-|z_i - z_j|^2),
         u_j = (1 - gap_j) sum_c p_jc s_c^-rarity,  s_c = mean_j p_jc,
     with gap_j between the two most probable classes of item j, s_c the predicted share of class c,
@@ -148,8 +143,7 @@ def _covering(
     device: Device,
     reason: str,
 ) -> Picks:
-    sample = min(SAMPLE, max(LEAST_SAMPLE, SAMPLE_PER_PICK * size))
-    picks = max_herding(embeddings, eligible, size, labelled, sample=sample, device=device)
+    picks = max_herding(embeddings, eligible, size, labelled, device=device)
     return _told(picks, "max_herding", f"Coverage of the pool (max_herding): {reason}.")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from strategies.arrays import Floats, Indices
+from strategies.arrays import Floats, Indices, Mask
 from strategies.kernels.facility import TIE, Coverage, product_error
 from strategies.kernels.facility_products import BLOCK_COLUMNS, BLOCK_ROWS, UnitProducts, blocks
 
@@ -25,18 +25,40 @@ def edge_excess(state: Coverage, product: Callable[[Indices, slice], Floats]) ->
 
     product  gives the products of some rows with a slice of all rows
     """
-    count = state.rows.count
     thresholds = state.thresholds
     matter = np.flatnonzero(np.isfinite(thresholds))
     if not len(matter):
         return 0.0
+    sampled = some_references(matter)
+
+    def row_products(part: slice) -> Floats:
+        return product(sampled, part)
+
+    return excess(row_products, thresholds[sampled], state.open, len(matter))
+
+
+def some_references(matter: Indices) -> Indices:
+    """About SAMPLED_REFERENCES of these rows, evenly spaced."""
     step = max(1, len(matter) // SAMPLED_REFERENCES)
-    sampled = matter[step // 2 :: step]
+    return matter[step // 2 :: step]
+
+
+def excess(
+    products: Callable[[slice], Floats], thresholds: Doubles, is_open: Mask, references: int
+) -> float:
+    """edge_excess, estimated from some references.
+
+    products    their products with a slice of all q rows
+    thresholds  (r,) products above which each of them is covered better
+    is_open     (q,) the candidates
+    references  how many rows they stand for
+    """
+    count = len(is_open)
     found = 0
     for part in blocks(count, BLOCK_COLUMNS):
-        above = product(sampled, part) > thresholds[sampled, None]
-        found += int(np.count_nonzero(above[:, state.open[part]]))
-    edges = found / len(sampled) * len(matter)
+        above = products(part) > thresholds[:, None]
+        found += int(np.count_nonzero(above[:, is_open[part]]))
+    edges = found / len(thresholds) * references
     return edges / min(MAX_EDGES, MAX_EDGES_A_ROW * count)
 
 

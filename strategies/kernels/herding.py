@@ -24,6 +24,8 @@ SUITABLE = 0.3
 MEDIAN_ITEMS = 512
 # Of a pool with more different rows than this, so many stand for all.
 SAMPLE = 73_728
+# So many while so little is covered that nearly every pair of them could gain.
+BARE_SAMPLE = 8_192
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def herding(
     mean = mean_row(embeddings) if how.center else None
     value = Gaussian(how.bandwidth)
     problem = CoverageProblem(
-        embeddings, weights, eligible, labelled, mean, value, how.sample, how.device
+        embeddings, weights, eligible, labelled, mean, value, how.sample, how.device, BARE_SAMPLE
     )
     found = greedy_coverage(problem, size)
     return picks_of(found, len(embeddings), warnings=_flat_kernel(embeddings, mean, value))
@@ -68,7 +70,10 @@ def picks_of(
 ) -> Picks:
     """The picks of a coverage with their reasons."""
     if found.sampled:
-        notes = (*notes, f"{found.sampled:,} of {n:,} items, evenly spread, stood for the pool")
+        notes = (
+            *notes,
+            f"as few as {found.sampled:,} of {n:,} items, evenly spread, stood for the pool",
+        )
     details = {GAIN: found.gains, COVERED: found.covered}
     return Picks(found.indices, details, notes=notes, warnings=warnings)
 

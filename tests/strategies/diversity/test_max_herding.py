@@ -87,4 +87,4 @@ class TestNarrowCone:
 
 def test_a_pool_beyond_the_sample_says_so() -> None:
     picks = max_herding(clustered(300, 5, np.float32), np.arange(300), 5, sample=100)
-    assert picks.notes == ("100 of 300 items, evenly spread, stood for the pool",)
+    assert picks.notes == ("as few as 100 of 300 items, evenly spread, stood for the pool",)
