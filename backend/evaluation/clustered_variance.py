@@ -1,0 +1,56 @@
+"""The variance of a mean over items that come in groups (patients, documents, videos)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ClusteredVariance:
+    """`variance` of the mean (None for fewer than two groups), and what it rests on.
+
+    effective_groups   n² / Σ m_g², as many groups of equal size as these unequal ones are worth
+    """
+
+    variance: float | None
+    items: int
+    groups: int
+    effective_groups: float
+
+
+def group_numbers(groups: NDArray[Any] | None, items: int) -> NDArray[np.int64]:
+    """The groups (n,) as numbers 0..G-1; None makes every item a group of its own.
+
+    Raises ValueError where there are more or fewer groups than items.
+    """
+    if groups is None:
+        return np.arange(items)
+    if np.shape(groups) != (items,):
+        raise ValueError(f"groups {np.shape(groups)} do not fit {items} items: give one an item")
+    return np.asarray(np.unique(groups, return_inverse=True)[1], dtype=np.int64)
+
+
+def clustered_variance(
+    values: NDArray[np.floating], groups: NDArray[Any] | None = None
+) -> ClusteredVariance:
+    """The variance of the mean of `values` (n,), whatever the correlation inside the groups.
+
+    v = G/(G-1) · Σ_g (Σ_{i in g} (x_i - mean))² / n²; with every item its own group this is s²/n.
+    For 0/1 values the inner sum is k_g - p·m_g (k_g hits of m_g items). The groups count as drawn
+    at random, their sizes too (a ratio estimate). Source: Cochran 1977, Sampling Techniques, 9A.
+    """
+    numbers = group_numbers(groups, len(values))
+    n = len(values)
+    if n == 0:
+        return ClusteredVariance(None, 0, 0, 0.0)
+    sizes = np.bincount(numbers)
+    count = len(sizes)
+    worth = n**2 / float((sizes.astype(np.float64) ** 2).sum())
+    if count < 2:
+        return ClusteredVariance(None, n, count, worth)
+    x = np.asarray(values, dtype=np.float64)
+    sums = np.bincount(numbers, weights=x - x.mean())
+    variance = count / (count - 1) * float((sums**2).sum()) / n**2
+    return ClusteredVariance(variance, n, count, worth)
