@@ -13,6 +13,28 @@ ENCODERS = ("auto", "minilm", "efficientnet-lite0", "static")
 DEFAULT_HOLDOUT_RATE = 1 / 3
 
 
+class NamedTestSet(BaseModel):
+    """A test set that is there already: exactly one of the three ways to name it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ground_truth: Literal[True] | None = None
+    tasks: tuple[int, ...] | None = Field(default=None, min_length=1)
+    field: str | None = Field(default=None, min_length=1)
+    value: str | int | float | bool | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> "NamedTestSet":
+        if sum(way is not None for way in (self.ground_truth, self.tasks, self.field)) != 1:
+            raise ValueError(
+                'name the test set in one way: {"ground_truth": true}, {"tasks": [1, 2]} or '
+                '{"field": "split", "value": "test"}'
+            )
+        if (self.field is None) != (self.value is None):
+            raise ValueError("field and value go together")
+        return self
+
+
 class QueueConfig(BaseModel):
     """The configuration of a project's queue, as typed into Label Studio's extra params."""
 
@@ -27,6 +49,10 @@ class QueueConfig(BaseModel):
     )
     random_share: float = Field(
         default=0.1, ge=0, le=1, description="Probability that a queue position is a random task."
+    )
+    accept_no_control: bool = Field(
+        default=False,
+        description="Allows `random_share: 0`: nothing then tells whether the strategy helps.",
     )
     retrain_every: int = Field(
         default=25, ge=1, description="New labels (hold-outs included) that start a round."
@@ -68,11 +94,38 @@ class QueueConfig(BaseModel):
     encoder: Literal["auto", "minilm", "efficientnet-lite0", "static"] = Field(
         default="auto", description="What turns a task's content into an embedding."
     )
-    test_size: int = Field(
-        default=100, ge=0, description="Tasks of the test split (at most 20% of the budget)."
+    test_size: int | None = Field(
+        default=None,
+        ge=0,
+        description="Tasks of the test set; null: for ±5 points (at most 20% of the budget).",
     )
     validation_size: int = Field(
-        default=50, ge=0, description="Tasks of the validation split (at most 10% of the budget)."
+        default=50, ge=0, description="Tasks of validation set (a) (at most 10% of the budget)."
+    )
+    test_set: NamedTestSet | None = Field(
+        default=None,
+        description="A test set that is there already: ground truth, task ids or a field's value.",
+    )
+    strata: tuple[str, ...] = Field(
+        default=(),
+        description="Fields of `task.data`: each of their values is held out in proportion.",
+    )
+    evaluation_cap: float = Field(
+        default=0.3, ge=0, le=1, description="Most of the budget that evaluation may take."
+    )
+    control_rounds: int = Field(
+        default=3,
+        ge=1,
+        description="Rounds for which random control labels measure before they train.",
+    )
+    rolling_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=0.5,
+        description="Part of the strategy's picks that validates, blind, before it trains.",
+    )
+    rolling_rounds: int = Field(
+        default=3, ge=1, description="Rounds for which these picks validate before they train."
     )
     holdout_rate: float = Field(
         default=DEFAULT_HOLDOUT_RATE,
@@ -89,6 +142,11 @@ class QueueConfig(BaseModel):
 
     @model_validator(mode="after")
     def _test_fits(self) -> "QueueConfig":
+        if self.random_share == 0 and not self.accept_no_control:
+            raise ValueError(
+                "random_share: 0 leaves nothing to compare the strategy with; give it a share such "
+                "as 0.1, or set accept_no_control to true"
+            )
         if self.random_share + self.holdout_rate > 1 + 1e-9 and self.random_share < 1:
             raise ValueError(
                 "random_share and holdout_rate together leave no place for the strategy; "

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from backend.errors import RequestError
 from backend.rounds.mirror import annotated_task_ids
-from backend.rounds.queue import holdout_roles
+from backend.rounds.queue import roles
 from backend.rounds.reasons import ROLES, sentence
 from backend.store.database import Database
 from backend.store.tables import ContentFailure, HandRule, HandRuleTask, Pick, Project, Task
@@ -86,7 +86,7 @@ def _of_pick(
 def _not_queued(
     session: Session, project: Project, task: Task, rules: list[HandRule], annotated: bool
 ) -> dict[str, Any]:
-    role = holdout_roles(session, project).get(task.task_id)
+    role = roles(session, project).get(task.task_id)
     failure = session.get(ContentFailure, (project.id, task.task_id))
     excluding = [rule.title for rule in rules if rule.kind == "exclude"]
     state = "closed"

@@ -15,6 +15,7 @@ from backend.embedded_counts import embedded_count
 from backend.errors import EncoderUnavailableError
 from backend.settings import Settings
 from backend.store.database import Database
+from backend.store.evaluation_tables import SplitMember
 from backend.store.projects import all_projects, installation_name, model_version
 from backend.store.tables import (
     Annotation,
@@ -27,7 +28,6 @@ from backend.store.tables import (
     Pick,
     Project,
     Round,
-    SplitMember,
     Task,
     Work,
 )

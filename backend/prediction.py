@@ -23,7 +23,7 @@ from backend.rounds.mirror import task_value
 from backend.settings import Settings
 from backend.store.database import ROWS_A_STATEMENT, Database
 from backend.store.projects import installation_name, model_version
-from backend.store.tables import ControlDraw, Label, Project
+from backend.store.tables import Label, Pick, Project
 from backend.tokens import load_token
 
 logger = logging.getLogger(__name__)
@@ -176,11 +176,11 @@ class Predictor:
             self._encoding.release()
 
     def _blind_tasks(self, task_ids: list[int], project: Project) -> set[int]:
-        """Hold-outs and random-control tasks that are not labelled yet."""
+        """Tasks with a role, and others that were queued blind, that are not labelled yet."""
         with self._database.read() as session:
-            blind = set(queue.holdout_roles(session, project)) | set(
+            blind = queue.roles(session, project).keys() | set(
                 session.scalars(
-                    sa.select(ControlDraw.task_id).where(ControlDraw.project_id == project.id)
+                    sa.select(Pick.task_id).where(Pick.project_id == project.id, Pick.blind)
                 )
             )
             asked = [task_id for task_id in set(task_ids) if task_id in blind]

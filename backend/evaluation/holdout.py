@@ -1,17 +1,23 @@
-"""Which tasks are held out: intervals of one permanent random number a task.
+"""Which tasks are held out: intervals of one permanent random number a group.
 
 Permanent random numbers (Ohlsson 1995, "Coordination of samples using permanent random numbers"):
-a task's number depends on the project's secret and the task's key alone, so that membership
-depends on neither the order of arrival, nor on scores, nor on time, and can be proved later.
+a group's number depends on a secret and the group's key alone, so that membership depends on
+neither the order of arrival, nor on scores, nor on time, and can be proved later.
 """
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
-DEFAULT_TEST, DEFAULT_VALIDATION = 100, 50
-_TEST_SHARE, _VALIDATION_SHARE, _POOL_SHARE = 5, 10, 2  # one part in so many
+Role = Literal["test", "validation", "control"]
+ROLES: tuple[Role, ...] = ("test", "validation", "control")
+DEFAULT_VALIDATION = 50
+TEST_SHARE, VALIDATION_SHARE, POOL_SHARE = 0.2, 0.1, 0.5
+# Of a small pool the strategy keeps at least this part to choose from.
+CONTROL_POOL_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -25,14 +31,42 @@ class Interval:
         return self.low <= u < self.high
 
 
-@dataclass(frozen=True)
-class Holdout:
-    """The members, as positions in the keys that were given, in the order of their numbers."""
+NOTHING = Interval(0.0, 0.0)
 
-    test: list[int]
-    validation: list[int]
-    test_interval: Interval
-    validation_interval: Interval
+
+@dataclass(frozen=True)
+class Intervals:
+    """What each role takes of [0, 1) in one stratum; they do not overlap."""
+
+    test: Interval = NOTHING
+    validation: Interval = NOTHING
+    control: Interval = NOTHING
+
+    def role_of(self, u: float) -> Role | None:
+        """The role of the groups with this number; None: open to the strategies."""
+        if u in self.test:
+            return "test"
+        if u in self.validation:
+            return "validation"
+        return "control" if u in self.control else None
+
+    def as_document(self) -> dict[str, list[float]]:
+        """For JSON; a float's digits come back exactly."""
+        return {role: [getattr(self, role).low, getattr(self, role).high] for role in ROLES}
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> "Intervals":
+        """The inverse of as_document."""
+        return cls(**{role: Interval(*document[role]) for role in ROLES})
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many tasks each role is to hold."""
+
+    test: int
+    validation: int
+    control: int
 
 
 def permanent_random_number(secret: bytes, key: str) -> float:
@@ -44,56 +78,81 @@ def permanent_random_number(secret: bytes, key: str) -> float:
     return (int.from_bytes(digest[:8], "big") >> 11) / 2.0**53
 
 
-def holdout_sizes(
-    budget: int | None,
+def affordable_sizes(
+    budget: int,
     pool_size: int,
-    test: int = DEFAULT_TEST,
-    validation: int = DEFAULT_VALIDATION,
-) -> tuple[int, int]:
-    """(test, validation) sizes: those wished for, within what the project can afford.
+    *,
+    test: int,
+    validation: int,
+    random_share: float,
+    evaluation_cap: float,
+) -> Sizes:
+    """The sizes wished for, within what the project can afford.
 
-    Test takes at most 20 % and validation at most 10 % of the label budget (None: no limit), and
-    both together at most half of the pool, shared in the proportion of the two.
+    The control is the budget's random share, at most a quarter of the pool. Test takes at most
+    20 % and validation at most 10 % of the budget; both together what the cap leaves beside the
+    control, and at most half of the pool, in the proportion of the two.
     """
-    if budget is not None:
-        test = min(test, budget // _TEST_SHARE)
-        validation = min(validation, budget // _VALIDATION_SHARE)
-    most = pool_size // _POOL_SHARE
+    control = min(round(random_share * budget), int(CONTROL_POOL_SHARE * pool_size))
+    test = min(test, int(TEST_SHARE * budget))
+    validation = min(validation, int(VALIDATION_SHARE * budget))
+    left = max(int(evaluation_cap * budget) - round(random_share * budget), 0)
+    most = min(int(POOL_SHARE * pool_size), left)
     if test + validation > most:
         test = most * test // (test + validation)
         validation = min(validation, most - test)
-    return test, validation
+    return Sizes(test, validation, control)
 
 
-def draw_holdout(
-    keys: Sequence[str], secret: bytes, test_size: int, validation_size: int
-) -> Holdout:
-    """Hold out the `test_size` smallest numbers for the test and the next ones for validation.
+def draw_intervals(
+    keys: Sequence[str], numbers: Sequence[float], strata: Sequence[str], sizes: Sizes
+) -> dict[str, Intervals]:
+    """The intervals of each stratum that hold at most these numbers of tasks.
 
-    `keys` are task ids, or group ids where tasks of one group must stay together: tasks with the
-    same key have the same number and are never split. A group that would exceed a size ends that
-    part early, so that a part may be smaller than asked. The intervals end at the first number
-    left out, 1.0 when none is. Raises ValueError for negative sizes.
+    keys, numbers, strata of each task: its group's. Every stratum gives in proportion to its tasks
+    (largest remainders first). Within one, test takes the lowest numbers, validation the next, and
+    control the highest; a group that would exceed a size ends that part early, so that a part may
+    be smaller than asked. An interval ends at the first number left out.
     """
-    if test_size < 0 or validation_size < 0:
-        raise ValueError("test_size and validation_size must not be negative")
-    numbers = [permanent_random_number(secret, key) for key in keys]
-    order = sorted(range(len(keys)), key=lambda index: (numbers[index], index))
-    test_end = _end_of_part(order, numbers, 0, test_size)
-    validation_end = _end_of_part(order, numbers, test_end, validation_size)
-    test_high = numbers[order[test_end]] if test_end < len(order) else 1.0
-    validation_high = numbers[order[validation_end]] if validation_end < len(order) else 1.0
-    return Holdout(
-        order[:test_end],
-        order[test_end:validation_end],
-        Interval(0.0, test_high),
-        Interval(test_high, validation_high),
-    )
+    counts = Counter(strata)
+    shares = {
+        role: _proportional(counts, min(getattr(sizes, role), len(keys)), len(keys))
+        for role in ROLES
+    }
+    found = {}
+    for stratum in sorted(counts):
+        groups: Counter[float] = Counter(
+            number for number, mine in zip(numbers, strata, strict=True) if mine == stratum
+        )
+        ascending = sorted(groups)
+        test_end = _end_of_part(ascending, groups, 0, shares["test"][stratum])
+        validation_end = _end_of_part(ascending, groups, test_end, shares["validation"][stratum])
+        rest = ascending[validation_end:][::-1]
+        control_end = _end_of_part(rest, groups, 0, shares["control"][stratum])
+        test_high = ascending[test_end] if test_end < len(ascending) else 1.0
+        validation_high = ascending[validation_end] if rest else 1.0
+        control_low = rest[control_end - 1] if control_end else 1.0
+        found[stratum] = Intervals(
+            Interval(0.0, test_high),
+            Interval(test_high, validation_high),
+            Interval(control_low, 1.0),
+        )
+    return found
 
 
-def _end_of_part(order: list[int], numbers: list[float], start: int, size: int) -> int:
-    """The end, at most `start + size`, before which no group of equal numbers is split."""
-    end = min(start + size, len(order))
-    while start < end < len(order) and numbers[order[end - 1]] == numbers[order[end]]:
-        end -= 1
+def _proportional(counts: Mapping[str, int], size: int, total: int) -> dict[str, int]:
+    exact = {stratum: size * count / total for stratum, count in counts.items()}
+    given = {stratum: int(share) for stratum, share in exact.items()}
+    by_remainder = sorted(exact, key=lambda stratum: (given[stratum] - exact[stratum], stratum))
+    for stratum in by_remainder[: size - sum(given.values())]:
+        given[stratum] += 1
+    return given
+
+
+def _end_of_part(order: list[float], tasks: Mapping[float, int], start: int, size: int) -> int:
+    """Where the part that begins at `start` ends, with whole groups of at most `size` tasks."""
+    end, held = start, 0
+    while end < len(order) and held + tasks[order[end]] <= size:
+        held += tasks[order[end]]
+        end += 1
     return end

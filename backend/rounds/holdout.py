@@ -1,53 +1,265 @@
-"""Drawing a project's hold-outs: once an era, before the first round, from the whole pool."""
+"""Hold-outs and the random control: drawn once an era, before the first round, from the whole pool.
 
+Which role a task has follows from its group's permanent random number and its stratum alone. Tasks
+that arrive later fall into a role by the same rule; they are no part of the frozen manifest.
+"""
+
+import hashlib
+import json
 import time
+from collections.abc import Sequence
+from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from backend.config import QueueConfig, parse_config
 from backend.evaluation.holdout import (
-    draw_holdout,
-    holdout_sizes,
+    Intervals,
+    Role,
+    affordable_sizes,
+    draw_intervals,
     permanent_random_number,
 )
-from backend.rounds import mirror
+from backend.rounds.named_test_set import named_test_tasks
+from backend.rounds.numbering import EVERYTHING, Numbering, current_era, numbering
 from backend.store.database import Database
+from backend.store.evaluation_tables import HoldoutEra, SplitMember
 from backend.store.projects import record_event
-from backend.store.tables import Project, SplitMember
+from backend.store.tables import Project, Task
 
 
 def draw_splits(database: Database, session: Session, project: Project) -> None:
-    """Draw the test and validation splits of a new era from every task, labelled or not."""
-    task_ids = sorted(mirror.live_task_ids(session, project.id))
-    config = project.config
-    test_size, validation_size = holdout_sizes(
-        int(config["budget"]),
-        len(task_ids),
-        test=int(config["test_size"]),
-        validation=int(config["validation_size"]),
-    )
-    keys = [str(task_id) for task_id in task_ids]
-    holdout = draw_holdout(keys, project.secret, test_size, validation_size)
+    """Draw the roles of a new era from every task, labelled or not, and freeze the manifest."""
+    config = parse_config(project.config)
+    project.holdout_drawn_at = None
+    how = numbering(session, project)
+    tasks = _living_tasks(session, project.id)
     now = time.time()
     era = project.era + 1
-    rows = [
+    keys = [how.key(task.task_id, task.fields or {}) for task in tasks]
+    number_of = {key: permanent_random_number(how.secret, key) for key in set(keys)}
+    numbers = [number_of[key] for key in keys]
+    strata = _strata_of_groups(how, tasks, keys)
+    named = named_test_tasks(session, project, config, [task.task_id for task in tasks])
+    roles, intervals = _roles(config, tasks, keys, numbers, strata, named)
+    _renumber(database, session, project.id, tasks, numbers, era)
+    members = [
         {
             "project_id": project.id,
             "era": era,
-            "task_id": task_ids[index],
+            "task_id": task.task_id,
             "role": role,
-            "u": permanent_random_number(project.secret, keys[index]),
+            "u": number,
+            "late": False,
             "drawn_at": now,
         }
-        for role, members in (("test", holdout.test), ("validation", holdout.validation))
-        for index in members
+        for task, role, number in zip(tasks, roles, numbers, strict=True)
+        if role is not None
     ]
-    database.upsert(session, SplitMember, rows)
+    database.upsert(session, SplitMember, members)
+    manifest = _manifest(tasks, roles, numbers)
+    held = {role: roles.count(role) for role in ("test", "validation", "control")}
+    row = HoldoutEra(
+        project_id=project.id,
+        era=era,
+        secret=how.secret,
+        group_by=how.group_by,
+        strata=list(how.strata),
+        intervals={stratum: found.as_document() for stratum, found in intervals.items()},
+        frames=[{"size": len(tasks) - len(manifest), "members": held["control"], "at": now}],
+        manifest=manifest,
+        digest="",
+        drawn_at=now,
+    )
+    row.digest = manifest_digest(row)
+    session.add(row)
     project.era = era
     project.holdout_drawn_at = now
     record_event(
         session,
         project.id,
         "info",
-        f"Drew the hold-outs of era {era}: {len(holdout.test)} test and "
-        f"{len(holdout.validation)} validation tasks of {len(task_ids)}.",
+        f"Drew the hold-outs of era {era}: {held['test']} test, {held['validation']} validation "
+        f"and {held['control']} random control tasks of {len(tasks)}. Manifest "
+        f"{row.digest[:12]}.",
+    )
+
+
+def assign_late_tasks(database: Database, session: Session, project: Project) -> int:
+    """Give tasks that arrived after the draw the role that their numbers say; how many have one.
+
+    A task of a group that was there before takes that group's role.
+    """
+    era = current_era(session, project)
+    if era is None or project.holdout_drawn_at is None:
+        return 0
+    unassigned = sa.or_(Task.role_era.is_(None), Task.role_era != era.era)
+    late = session.execute(
+        sa.select(Task.task_id, Task.fields)
+        .where(Task.project_id == project.id, Task.deleted_at.is_(None), unassigned)
+        .order_by(Task.task_id)
+    ).all()
+    if not late:
+        return 0
+    how = numbering(session, project)
+    intervals = {
+        stratum: Intervals.of_document(document) for stratum, document in era.intervals.items()
+    }
+    elsewhere = intervals.get(EVERYTHING) or _widest(list(intervals.values()))
+    known = _roles_of_known_groups(session, project, how) if how.group_by else {}
+    numbers, members = [], []
+    now = time.time()
+    for task in late:
+        key = how.key(task.task_id, task.fields or {})
+        number = permanent_random_number(how.secret, key)
+        numbers.append(number)
+        if key not in known:
+            part = intervals.get(how.stratum(task.fields or {}), elsewhere)
+            known[key] = part.role_of(number)
+        role = known[key]
+        if role is not None:
+            members.append(
+                {
+                    "project_id": project.id,
+                    "era": era.era,
+                    "task_id": task.task_id,
+                    "role": role,
+                    "u": number,
+                    "late": True,
+                    "drawn_at": now,
+                }
+            )
+    database.upsert(session, SplitMember, members)
+    _renumber(database, session, project.id, late, numbers, era.era)
+    return len(members)
+
+
+def manifest_digest(era: HoldoutEra) -> str:
+    """SHA-256 of the era's rule, time and members: what every report shows."""
+    document = {
+        "era": era.era,
+        "rule": {"group_by": era.group_by, "strata": era.strata, "intervals": era.intervals},
+        "secret": hashlib.sha256(era.secret).hexdigest(),
+        "members": era.manifest,
+        "drawn_at": era.drawn_at,
+    }
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _living_tasks(session: Session, project_id: int) -> Sequence[Any]:
+    return session.execute(
+        sa.select(Task.task_id, Task.fields, Task.content_hash, Task.value)
+        .where(Task.project_id == project_id, Task.deleted_at.is_(None))
+        .order_by(Task.task_id)
+    ).all()
+
+
+def _strata_of_groups(how: Numbering, tasks: Sequence[Any], keys: Sequence[str]) -> list[str]:
+    """The stratum of each task's group: that of its oldest task, which later ones cannot change."""
+    first: dict[str, str] = {}
+    for task, key in zip(tasks, keys, strict=True):
+        first.setdefault(key, how.stratum(task.fields or {}))
+    return [first[key] for key in keys]
+
+
+def _roles(
+    config: QueueConfig,
+    tasks: Sequence[Any],
+    keys: Sequence[str],
+    numbers: Sequence[float],
+    strata: Sequence[str],
+    named: frozenset[int] | None,
+) -> tuple[list[Role | None], dict[str, Intervals]]:
+    """Each task's role and the intervals; a named test set takes its groups out of the draw."""
+    closed = {
+        key
+        for task, key in zip(tasks, keys, strict=True)
+        if named is not None and task.task_id in named
+    }
+    frame = [index for index, key in enumerate(keys) if key not in closed]
+    counts: dict[str, int] = {}
+    for index in frame:
+        counts[keys[index]] = counts.get(keys[index], 0) + 1
+    wanted = 0
+    if named is None:
+        wanted = 385 if config.test_size is None else config.test_size
+    sizes = affordable_sizes(
+        config.budget,
+        len(frame),
+        test=wanted,
+        validation=config.validation_size,
+        random_share=config.random_share,
+        evaluation_cap=config.evaluation_cap,
+    )
+    intervals = draw_intervals(
+        [keys[index] for index in frame],
+        [numbers[index] for index in frame],
+        [strata[index] for index in frame],
+        sizes,
+    )
+    roles: list[Role | None] = [None] * len(tasks)
+    for index in frame:
+        roles[index] = intervals[strata[index]].role_of(numbers[index])
+    for index, task in enumerate(tasks):
+        if named is not None and task.task_id in named:
+            roles[index] = "test"
+    return roles, intervals
+
+
+def _manifest(
+    tasks: Sequence[Any], roles: Sequence[Role | None], numbers: Sequence[float]
+) -> list[list[Any]]:
+    """[task, role, content's hash, u] of the frozen sets, in order of their numbers."""
+    frozen = [
+        [task.task_id, role, task.content_hash.hex() if task.content_hash else None, number]
+        for task, role, number in zip(tasks, roles, numbers, strict=True)
+        if role in ("test", "validation")
+    ]
+    return sorted(frozen, key=lambda member: (member[1], member[3], member[0]))
+
+
+def _renumber(
+    database: Database,
+    session: Session,
+    project_id: int,
+    tasks: Sequence[Any],
+    numbers: Sequence[float],
+    era: int,
+) -> None:
+    rows = [
+        {"project_id": project_id, "task_id": task.task_id, "u": number, "role_era": era}
+        for task, number in zip(tasks, numbers, strict=True)
+    ]
+    database.upsert(session, Task, rows)
+
+
+def _roles_of_known_groups(
+    session: Session, project: Project, how: Numbering
+) -> dict[str, Role | None]:
+    """The role of every group that has a task with a decided role."""
+    decided = session.execute(
+        sa.select(Task.task_id, Task.fields, SplitMember.role)
+        .outerjoin(
+            SplitMember,
+            sa.and_(
+                SplitMember.project_id == Task.project_id,
+                SplitMember.task_id == Task.task_id,
+                SplitMember.era == project.era,
+            ),
+        )
+        .where(Task.project_id == project.id, Task.role_era == project.era)
+        .order_by(Task.task_id.desc())
+    )
+    # The oldest task decides: its row comes last.
+    return {how.key(row.task_id, row.fields or {}): row.role for row in decided}
+
+
+def _widest(intervals: Sequence[Intervals]) -> Intervals:
+    """For a stratum that was not there at the draw: the stratum that holds out the most."""
+    return max(
+        intervals,
+        key=lambda one: one.validation.high + 1.0 - one.control.low,
+        default=Intervals(),
     )

@@ -10,7 +10,7 @@ from backend.models.artefact import Model
 from backend.rounds.context import ProjectContext
 from backend.rounds.fields import Fields, column, groups, read_fields
 from backend.rounds.rules import RuleBook
-from backend.rounds.train import LabelledTasks, labelled_tasks
+from backend.rounds.train import LabelledTasks, training_tasks
 
 # Fields that are made from a task's content, which must be embedded for it.
 CONTENT_FIELDS = frozenset(
@@ -84,7 +84,7 @@ class Material:
         Until the round after a change of the labelling config the model has the classes of before:
         a label of a class that it does not know is left out.
         """
-        found = labelled_tasks(self._context, [None])
+        found = training_tasks(self._context, self._context.project().round_number + 1)
         classes = self._context.schema.classes
         if self._model is not None and self._model.classes != classes:
             place = {name: number for number, name in enumerate(self._model.classes)}

@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from backend.evaluation.holdout import permanent_random_number
 from backend.label_schema import read_choices
+from backend.rounds.numbering import numbering
 from backend.store.database import ROWS_A_STATEMENT, Database
 from backend.store.tables import Annotation, Project, Task
 
@@ -64,18 +64,20 @@ def write_tasks(
 ) -> None:
     """Store new tasks and the changed content of known ones; a task seen again is not deleted."""
     rows = []
+    how = numbering(session, project)
     for task in tasks:
         value = task_value(task.get("data") or {}, project.data_key)
+        fields = task_fields(
+            task.get("data") or {}, project.data_key, project.config.get("explain_field")
+        )
         rows.append(
             {
                 "project_id": project.id,
                 "task_id": int(task["id"]),
                 "content_hash": value.content_hash,
                 "value": value.value,
-                "fields": task_fields(
-                    task.get("data") or {}, project.data_key, project.config.get("explain_field")
-                ),
-                "u": permanent_random_number(project.secret, str(task["id"])),
+                "fields": fields,
+                "u": how.number(int(task["id"]), fields),
                 "deleted_at": None,
             }
         )

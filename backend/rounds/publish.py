@@ -222,6 +222,7 @@ class Publisher:
             secret=project.secret,
             stock=stock,
             choose=self.choose,
+            rolling_share=float(project.config.get("rolling_share", 0.0)),
         )
 
     def _explain(self, project: Project, entries: Sequence[tuple[int, Position]]) -> None:

@@ -9,19 +9,14 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from backend.evaluation.holdout import Role
 from backend.rounds.mirror import annotated_task_ids
+from backend.rounds.numbering import current_era
 from backend.rounds.rules import read_rule_book
 from backend.rounds.window import Family, Position, Stock
 from backend.store.database import ROWS_A_STATEMENT, Database
-from backend.store.tables import (
-    Annotation,
-    ContentFailure,
-    ControlDraw,
-    Pick,
-    Project,
-    SplitMember,
-    Task,
-)
+from backend.store.evaluation_tables import ControlDraw, SplitMember
+from backend.store.tables import Annotation, ContentFailure, Pick, Project, Task
 
 
 @dataclass(frozen=True)
@@ -51,6 +46,7 @@ def current_queue(session: Session, project: Project) -> QueueState:
             pick.score,
             pick.probability,
             pick.details or {},
+            pick.rolling,
         )
         for pick in picks
     ]
@@ -109,10 +105,10 @@ def resolve_answered(session: Session, project: Project) -> int:
     return cast("int", resolved.rowcount) + cast("int", dropped.rowcount)  # type: ignore[attr-defined]
 
 
-def holdout_roles(session: Session, project: Project) -> dict[int, Family]:
-    """The current era's hold-out members and their roles."""
+def roles(session: Session, project: Project) -> dict[int, Role]:
+    """The tasks with a role in the current era: test, validation and control."""
     return {
-        row.task_id: cast("Family", row.role)
+        row.task_id: cast("Role", row.role)
         for row in session.execute(
             sa.select(SplitMember.task_id, SplitMember.role).where(
                 SplitMember.project_id == project.id, SplitMember.era == project.era
@@ -121,18 +117,25 @@ def holdout_roles(session: Session, project: Project) -> dict[int, Family]:
     }
 
 
-def stock(session: Session, project: Project) -> Stock:
-    """What the next window can be filled from.
+def holdout_roles(session: Session, project: Project) -> dict[int, Family]:
+    """The current era's hold-out members and their roles: these never train."""
+    return {
+        task_id: role
+        for task_id, role in roles(session, project).items()
+        if role in ("test", "validation")
+    }
 
-    Hold-outs come from the lower end of u and the control from the upper one: so what was drawn at
-    random before the hold-outs were is not the very tasks that they then take.
-    """
+
+def stock(session: Session, project: Project) -> Stock:
+    """What the next window can be filled from."""
     closed = annotated_task_ids(session, project.id)
     closed |= read_rule_book(session, project.id).excluded  # by hand: never to be queued
-    roles = holdout_roles(session, project)
+    members = roles(session, project)
     unreadable = failed_tasks(session, project.id)
+    probability = control_probability(session, project)
     holdouts: list[tuple[int, Family]] = []
-    control: list[int] = []
+    control: list[tuple[int, float]] = []
+    others: set[int] = set()
     for task_id in session.scalars(
         sa.select(Task.task_id)
         .where(Task.project_id == project.id, Task.deleted_at.is_(None))
@@ -140,12 +143,25 @@ def stock(session: Session, project: Project) -> Stock:
     ):
         if task_id in closed:
             continue
-        role = roles.get(task_id)
-        if role is not None:
+        role = members.get(task_id)
+        if role == "test" or role == "validation":
             holdouts.append((task_id, role))
-        elif task_id not in unreadable:
-            control.append(task_id)
-    return Stock(interleaved(holdouts), control[::-1])
+        elif task_id in unreadable:
+            continue
+        elif role == "control":
+            control.append((task_id, probability))
+        else:
+            others.add(task_id)
+    return Stock(interleaved(holdouts), control, others)
+
+
+def control_probability(session: Session, project: Project) -> float:
+    """The chance that a task of the newest frame had to be in the control."""
+    era = current_era(session, project)
+    if era is None or not era.frames:
+        return 1.0
+    frame = era.frames[-1]
+    return frame["members"] / frame["size"] if frame["members"] else 1.0
 
 
 def interleaved(holdouts: list[tuple[int, Family]]) -> list[tuple[int, Family]]:
@@ -192,6 +208,7 @@ def stage(
             branch=position.branch,
             score=position.score,
             blind=position.blind,
+            rolling=position.rolling,
             probability=position.probability,
             details=position.details,
             state="staged",
@@ -224,6 +241,8 @@ def put_in_force(
             )
         )
     )
+    era = current_era(session, project)
+    frame_size = era.frames[-1]["size"] if era is not None and era.frames else 0
     draws: list[dict[str, Any]] = []
     for pick in staged:
         if tasks is not None and pick.task_id not in tasks:
@@ -237,7 +256,7 @@ def put_in_force(
                     "task_id": pick.task_id,
                     "ordinal": pick.ordinal,
                     "round": pick.round,
-                    "frame_size": round(1 / pick.probability),
+                    "frame_size": frame_size,
                     "probability": pick.probability,
                     "drawn_at": pick.created_at,
                 }

@@ -225,7 +225,7 @@ class Ranker:
             ).all()
             closed = (
                 annotated_task_ids(session, project.id)
-                | queue.holdout_roles(session, project).keys()
+                | queue.roles(session, project).keys()
                 | queue.failed_tasks(session, project.id)
                 | rules.excluded
                 | taken

@@ -10,6 +10,7 @@ ROLES = {
     "trains a model.",
     "validation": "It belongs to the validation set, which was drawn at random before any learning "
     "and never trains a model.",
+    "control": "It belongs to the random control, which the strategy may not choose from.",
 }
 # What a high score of a strategy means to somebody who labels.
 MEANINGS = {
@@ -32,7 +33,7 @@ MEANINGS = {
 # How every reason begins, by which it is known again.
 REASON = re.compile(
     rf"{re.escape(NEUTRAL)}$|It was drawn at random|It was pinned|It belongs to the "
-    r"(test|validation) set|.+ chose it[.:]"
+    r"(test set|validation set|random control)|.+ chose it[.:]"
 )
 
 

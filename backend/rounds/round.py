@@ -17,6 +17,7 @@ from backend.errors import LeaseLostError
 from backend.models.artefact import Model
 from backend.rounds import train
 from backend.rounds.context import ProjectContext
+from backend.rounds.control import score_control
 from backend.rounds.embed import embed
 from backend.rounds.memory import peak_megabytes, reset_peak
 from backend.rounds.publish import Publisher
@@ -87,6 +88,8 @@ class RoundRun:
             return model
         with self._stage("train"):
             self._report(stage="train")
+            # Before anything trains on them: what the model in force says of the control's labels.
+            score_control(self._context, self._context.live_model())
             model, trained_on = train.train(self._context, self._number, self._lease)
         with self._stage("evaluate"):
             self._report(stage="evaluate")

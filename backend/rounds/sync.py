@@ -14,7 +14,8 @@ from typing import Any
 from backend.errors import LabelStudioRefusedError
 from backend.labelstudio import LabelStudio, updated_after
 from backend.rounds import mirror, queue
-from backend.rounds.holdout import draw_splits
+from backend.rounds.control import extend_control
+from backend.rounds.holdout import assign_late_tasks, draw_splits
 from backend.rounds.labels import derive_labels
 from backend.rounds.schema import apply_label_config
 from backend.store.database import Database
@@ -92,6 +93,8 @@ class Sync:
             self._lease.check(session)
             project = session.get_one(Project, self._lease.project_id)
             queue.resolve_answered(session, project)
+            assign_late_tasks(self._database, session, project)
+            extend_control(self._database, session, project)
             set_values(session, project.id, last_synced_at=time.time())
         return SyncReport(seen + changed, changes, first, drawn)
 
@@ -357,7 +360,7 @@ class Sync:
                     project.id,
                     "warning",
                     "Tasks keep arriving: the hold-outs are drawn from those that are there now; "
-                    "later ones are never members.",
+                    "later ones join by the same rule, beside the frozen sets.",
                 )
             draw_splits(self._database, session, project)
             return True

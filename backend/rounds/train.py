@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from backend.models.loss_head import train_loss_head
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
 from backend.rounds.specification import specification_of
+from backend.rounds.training_set import withheld
 from backend.store.projects import installation_name, model_version
 from backend.store.tables import Label, Task, TrainingManifest
 from backend.store.work import Lease
@@ -39,15 +40,27 @@ class LabelledTasks:
     labels: npt.NDArray[np.int64]
 
 
-def labelled_tasks(context: ProjectContext, roles: Sequence[str | None]) -> LabelledTasks:
-    """The labelled and embedded tasks of these roles (None: no hold-out) in order of id."""
-    classes = context.schema.classes
+def training_tasks(context: ProjectContext, round_number: int) -> LabelledTasks:
+    """The labelled and embedded tasks that train the model of this round, in order of id."""
+    with context.database.read() as session:
+        kept_back = withheld(session, context.project(), round_number)
+    return _labelled(context, lambda task_id: task_id not in kept_back)
+
+
+def labelled_tasks(context: ProjectContext, role: str) -> LabelledTasks:
+    """The labelled and embedded tasks of a role that never trains, in order of id."""
     with context.database.read() as session:
         members = queue.holdout_roles(session, context.project())
+    return _labelled(context, lambda task_id: members.get(task_id) == role)
+
+
+def _labelled(context: ProjectContext, wanted: Callable[[int], bool]) -> LabelledTasks:
+    classes = context.schema.classes
+    with context.database.read() as session:
         rows = [
             row
             for row in _labelled_rows(session, context.project_id)
-            if members.get(row.task_id) in roles and row.label in classes
+            if row.label in classes and wanted(row.task_id)
         ]
     have = context.cache.contains([row.content_hash for row in rows])
     rows = [row for row, known in zip(rows, have, strict=True) if known]
@@ -68,7 +81,7 @@ def train(context: ProjectContext, round_number: int, lease: Lease) -> tuple[Mod
     The manifest of what trained it is stored before the model is, so that no model exists without.
     Returns the model, not yet calibrated, and the number of labels that it was trained on.
     """
-    material = labelled_tasks(context, [None])
+    material = training_tasks(context, round_number)
     classes = context.schema.classes
     previous = context.live_model()
     head = train_head(
@@ -136,7 +149,7 @@ def calibrate_and_measure(context: ProjectContext, model: Model) -> tuple[Model,
     Every figure says how many labelled members it stands on; the temperature was fitted on the
     validation split, so that its calibration error is flattering there and honest on the test set.
     """
-    splits = {role: labelled_tasks(context, [role]) for role in ("validation", "test")}
+    splits = {role: labelled_tasks(context, role) for role in ("validation", "test")}
     validation = splits["validation"]
     if len(validation.labels):
         temperature = fit_temperature(model.head.logits(validation.embeddings), validation.labels)

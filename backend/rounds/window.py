@@ -8,7 +8,7 @@ again after a crash is the same window, and no chance is ever taken twice.
 
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -27,7 +27,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Position:
-    """One position of the window; `probability` is the inclusion probability where random."""
+    """One position of the window; `probability` is the inclusion probability where random.
+
+    `rolling` picks of the strategy are blind, for they validate before they train.
+    """
 
     ordinal: int
     family: Family
@@ -36,23 +39,26 @@ class Position:
     score: float | None = None
     probability: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
+    rolling: bool = False
 
     @property
     def blind(self) -> bool:
         """Whether the task must be shown without the model's opinion."""
-        return self.family != "strategy"
+        return self.family != "strategy" or self.rolling
 
 
 @dataclass(frozen=True)
 class Stock:
     """What a window can be filled from, at one moment.
 
-    `holdouts` are (task, role) not queued and not answered, in order of u; `control` the tasks that
-    are neither hold-outs nor answered nor queued as random, in falling order of u.
+    `holdouts` are (task, role) not queued and not answered, in order of u; `control` the unanswered
+    tasks of the control interval, likewise, each with its inclusion probability; `others` the
+    unanswered tasks that the strategy may choose from.
     """
 
     holdouts: Sequence[tuple[int, Family]]
-    control: Sequence[int]
+    control: Sequence[tuple[int, float]]
+    others: Collection[int] = frozenset()
 
 
 def is_holdout_position(ordinal: int, rate: float) -> bool:
@@ -63,8 +69,17 @@ def is_holdout_position(ordinal: int, rate: float) -> bool:
 
 def is_random_position(ordinal: int, share: float, secret: bytes) -> bool:
     """Whether this ordinal serves a random task: a coin of probability `share`, thrown once."""
-    digest = hmac.new(secret, f"queue position {ordinal}".encode(), hashlib.sha256).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64 < share
+    return _coin(secret, f"queue position {ordinal}") < share
+
+
+def is_rolling_position(ordinal: int, share: float, secret: bytes) -> bool:
+    """Whether the strategy's pick at this ordinal validates before it trains: another coin."""
+    return _coin(secret, f"rolling validation {ordinal}") < share
+
+
+def _coin(secret: bytes, name: str) -> float:
+    digest = hmac.new(secret, name.encode(), hashlib.sha256).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def compose(
@@ -78,6 +93,7 @@ def compose(
     secret: bytes,
     stock: Stock,
     choose: Callable[[int, frozenset[int]], Sequence[Choice]],
+    rolling_share: float = 0.0,
 ) -> list[Position]:
     """The window's positions in order of their ordinals, at most `size` of them.
 
@@ -90,15 +106,16 @@ def compose(
         next_ordinal: the first ordinal that was never used.
         size: positions that the window should hold.
         choose: (count, tasks in the window) → the strategy's choices, best first, maybe fewer;
-            never a hold-out. Those that wait are not named to it: nothing may depend on them.
+            never a hold-out or control task. Those that wait are not named to it: nothing may
+            depend on them.
+        rolling_share: the part of the strategy's picks that validates first.
     """
     kept = list(kept)
     # A window that was made smaller gives up strategy picks; what was drawn for good stays.
     replaced = sorted(replaced)[: max(size - len(kept), 0)]
     taken = {position.task_id for position in kept}
     holdouts = [item for item in stock.holdouts if item[0] not in taken]
-    control = [task for task in stock.control if task not in taken]
-    frame = len(control)
+    control = [item for item in stock.control if item[0] not in taken]
 
     missing = max(size - len(kept) - len(replaced), 0)
     ordinals = sorted([*replaced, *range(next_ordinal, next_ordinal + missing)])
@@ -114,9 +131,7 @@ def compose(
             and ordinal >= next_ordinal
             and is_random_position(ordinal, crowded_share if holdouts else random_share, secret)
         ):
-            task = control.pop(0)
-            details = {"frame_size": frame}
-            filled.append(Position(ordinal, "random", task, "random", None, 1 / frame, details))
+            filled.append(_random(ordinal, control.pop(0)))
         else:
             for_strategy.append(ordinal)
 
@@ -131,20 +146,36 @@ def compose(
                 choice.branch,
                 choice.score,
                 details=choice.details,
+                rolling=is_rolling_position(ordinal, rolling_share, secret),
             )
         )
     unfilled = for_strategy[len(choices) :]
-    if unfilled and set(control) - taken - {choice.task_id for choice in choices}:
+    if unfilled and set(stock.others) - taken - {choice.task_id for choice in choices}:
         # There are tasks, but the strategy takes no more of them (a limit of groups): the window
         # ends here, for beyond it there would be random tasks and hold-outs alone.
         return _in_order([*kept, *(p for p in filled if p.ordinal < unfilled[0])])
-    # The pool is exhausted: what is left over are hold-outs that still wait for a label.
+    # The pool is exhausted: what is left over are hold-outs and control tasks without a label.
     for ordinal in unfilled:
-        if not holdouts:
-            break
-        task, role = holdouts.pop(0)
-        filled.append(Position(ordinal, role, task, role))
-    return _in_order([*kept, *filled])
+        if holdouts:
+            task, role = holdouts.pop(0)
+            filled.append(Position(ordinal, role, task, role))
+        elif control:
+            filled.append(_random(ordinal, control.pop(0)))
+    return _in_order([*kept, *_control_in_order(filled, stock)])
+
+
+def _control_in_order(filled: Sequence[Position], stock: Stock) -> list[Position]:
+    """The new random positions hold their tasks in order of u, whichever was filled first."""
+    place = {task: order for order, (task, _) in enumerate(stock.control)}
+    drawn = _in_order([position for position in filled if position.family == "random"])
+    tasks = sorted((p.task_id for p in drawn), key=place.__getitem__)
+    moved = [replace(p, task_id=task) for p, task in zip(drawn, tasks, strict=True)]
+    return [*moved, *(position for position in filled if position.family != "random")]
+
+
+def _random(ordinal: int, drawn: tuple[int, float]) -> Position:
+    task, probability = drawn
+    return Position(ordinal, "random", task, "random", None, probability)
 
 
 def _in_order(positions: Sequence[Position]) -> list[Position]:
@@ -161,6 +192,7 @@ def with_current_roles(positions: Sequence[Position], roles: dict[int, Family]) 
             score=None,
             probability=None,
             details={},
+            rolling=False,
         )
         if position.task_id in roles and position.family in ("strategy", "random")
         else position

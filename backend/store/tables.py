@@ -137,6 +137,7 @@ class Task(Base):
     fields: Mapped[dict[str, Any] | None]
     group_key: Mapped[str | None] = mapped_column(Text)
     u: Mapped[float] = mapped_column(Float)
+    role_era: Mapped[int | None]
     deleted_at: Mapped[float | None] = mapped_column(Float)
 
 
@@ -208,37 +209,6 @@ class LabelChange(Base):
     at: Mapped[float] = mapped_column(Float)
 
 
-class SplitMember(Base):
-    """A member of a hold-out split; drawn once an era, never trained on."""
-
-    __tablename__ = "split_member"
-
-    project_id: Mapped[int] = mapped_column(
-        ForeignKey("project.id", ondelete="CASCADE"), primary_key=True
-    )
-    era: Mapped[int] = mapped_column(primary_key=True)
-    task_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    role: Mapped[str] = mapped_column(String(12))
-    u: Mapped[float] = mapped_column(Float)
-    drawn_at: Mapped[float] = mapped_column(Float)
-
-
-class ControlDraw(Base):
-    """A random-control pick with the frame it was drawn from and its inclusion probability."""
-
-    __tablename__ = "control_draw"
-
-    project_id: Mapped[int] = mapped_column(
-        ForeignKey("project.id", ondelete="CASCADE"), primary_key=True
-    )
-    task_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    ordinal: Mapped[int]
-    round: Mapped[int]
-    frame_size: Mapped[int]
-    probability: Mapped[float] = mapped_column(Float)
-    drawn_at: Mapped[float] = mapped_column(Float)
-
-
 class Pick(Base):
     """One task chosen for one position of a published window.
 
@@ -267,6 +237,7 @@ class Pick(Base):
     score: Mapped[float | None] = mapped_column(Float)
     blind: Mapped[bool] = mapped_column(Boolean)
     probability: Mapped[float | None] = mapped_column(Float)
+    rolling: Mapped[bool] = mapped_column(Boolean, default=False)
     details: Mapped[dict[str, Any] | None]
     state: Mapped[str] = mapped_column(String(12))
     created_at: Mapped[float] = mapped_column(Float)

@@ -18,7 +18,9 @@ def test_the_defaults_are_the_documented_ones():
     assert (config.strategy, config.batch_size, config.random_share) == ("auto", 50, 0.1)
     assert (config.retrain_every, config.budget, config.window) == (25, 5000, 100)
     assert (config.preannotate, config.control, config.seed) == ("none", None, 0)
-    assert (config.test_size, config.validation_size) == (100, 50)
+    assert (config.test_size, config.validation_size) == (None, 50)
+    assert (config.test_set, config.strata, config.evaluation_cap) == (None, (), 0.3)
+    assert (config.control_rounds, config.rolling_share, config.rolling_rounds) == (3, 0.05, 3)
     assert config.holdout_rate == pytest.approx(1 / 3)
 
 

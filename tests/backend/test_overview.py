@@ -13,6 +13,7 @@ from backend.overview import all_overviews, project_overview
 from backend.settings import Settings
 from backend.store import work
 from backend.store.database import Database
+from backend.store.evaluation_tables import SplitMember
 from backend.store.projects import installation_name, record_event
 from backend.store.tables import (
     Annotation,
@@ -23,7 +24,6 @@ from backend.store.tables import (
     Pick,
     Project,
     Round,
-    SplitMember,
     Task,
 )
 

@@ -6,7 +6,10 @@ from copy import deepcopy
 from itertools import count, product
 from typing import Any
 
+import sqlalchemy as sa
+
 from backend.config import QueueConfig
+from backend.evaluation.holdout import permanent_random_number
 from backend.rounds import mirror, train
 from backend.rounds.context import ProjectContext
 from backend.rounds.labels import derive_labels
@@ -14,8 +17,9 @@ from backend.rounds.schema import apply_label_config
 from backend.settings import Settings
 from backend.store import work
 from backend.store.database import Database
+from backend.store.evaluation_tables import HoldoutEra, SplitMember
 from backend.store.projects import set_values
-from backend.store.tables import ControlDraw, Project, SplitMember
+from backend.store.tables import Project, Task
 
 # Not in alphabetical order: outputs follow the labelling config's own.
 CLASSES = ("weather", "cooking", "football")
@@ -197,38 +201,44 @@ class TextProject:
 
     # ------------------------------------------------------------ blind tasks and models
 
-    def hold_out(self, test: Iterable[int] = (), validation: Iterable[int] = ()) -> None:
-        """Draw these tasks, in this order of u, as the hold-outs of a new era."""
+    def hold_out(
+        self,
+        test: Iterable[int] = (),
+        validation: Iterable[int] = (),
+        control: Iterable[int] = (),
+        frame: int | None = None,
+    ) -> None:
+        """Give these tasks their roles in a new era."""
         era = self.row().era + 1
-        members = [("test", t) for t in test] + [("validation", t) for t in validation]
+        parts = {"test": list(test), "validation": list(validation), "control": list(control)}
+        held = len(parts["test"]) + len(parts["validation"])
+        frame = frame or len(TASK_IDS) - held
+        now = time.time()
         with self.database.write() as session:
-            for order, (role, task_id) in enumerate(members):
-                session.add(
-                    SplitMember(
-                        project_id=self.id,
-                        era=era,
-                        task_id=task_id,
-                        role=role,
-                        u=order / 1000,
-                        drawn_at=time.time(),
+            for role, task_ids in parts.items():
+                for task_id in task_ids:
+                    session.add(
+                        SplitMember(
+                            project_id=self.id,
+                            era=era,
+                            task_id=task_id,
+                            role=role,
+                            u=permanent_random_number(self.row().secret, str(task_id)),
+                            drawn_at=now,
+                        )
                     )
-                )
-            set_values(session, self.id, era=era, holdout_drawn_at=time.time())
-
-    def draw_control(self, task_id: int) -> None:
-        """Record a task as drawn for the random control."""
-        with self.database.write() as session:
             session.add(
-                ControlDraw(
+                HoldoutEra(
                     project_id=self.id,
-                    task_id=task_id,
-                    ordinal=task_id,
-                    round=1,
-                    frame_size=60,
-                    probability=1 / 60,
-                    drawn_at=time.time(),
+                    era=era,
+                    secret=self.row().secret,
+                    frames=[{"size": frame, "members": len(parts["control"]), "at": now}],
+                    digest="d" * 64,
+                    drawn_at=now,
                 )
             )
+            session.execute(sa.update(Task).where(Task.project_id == self.id).values(role_era=era))
+            set_values(session, self.id, era=era, holdout_drawn_at=now)
 
     def train_round(self, number: int = 1) -> None:
         """Train, measure and store the model of a round, and make it the live one."""

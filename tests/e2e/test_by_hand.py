@@ -58,7 +58,7 @@ def tasks_by(driven, field, value):
 
 
 def test_a_pin_reaches_the_top_within_a_minute_and_an_exclusion_is_never_served(connect):
-    driven = connect(tasks=90, config={"window": 20, "random_share": 0.0}, fields=sites)
+    driven = connect(tasks=90, config={"window": 20, "random_share": 0.0, "accept_no_control": True}, fields=sites)
     driven.label_many(6)
     driven.rank()
     south = tasks_by(driven, "site", "south")
@@ -93,7 +93,13 @@ def test_a_pin_reaches_the_top_within_a_minute_and_an_exclusion_is_never_served(
 
 
 def test_a_boost_brings_more_of_its_tasks_and_a_tab_that_is_no_rule_is_told_of(connect):
-    config = {"window": 30, "strategy": "margin", "random_share": 0.0, "holdout_rate": 0.0}
+    config = {
+        "window": 30,
+        "strategy": "margin",
+        "random_share": 0.0,
+        "accept_no_control": True,
+        "holdout_rate": 0.0,
+    }
     driven = connect(tasks=150, config=config, fields=sites)
     south = tasks_by(driven, "site", "south")
     driven.label_many(12)

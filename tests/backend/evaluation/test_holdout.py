@@ -2,13 +2,21 @@
 
 import hashlib
 import hmac
+import json
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.evaluation.holdout import draw_holdout, holdout_sizes, permanent_random_number
+from backend.evaluation.holdout import (
+    Intervals,
+    Role,
+    Sizes,
+    affordable_sizes,
+    draw_intervals,
+    permanent_random_number,
+)
 
 SECRET = b"a project's secret"
 KEYS = [str(number) for number in range(1_000)]
@@ -32,71 +40,114 @@ def test_numbers_are_uniform() -> None:
     assert max(gaps) < 1.95 / 1_000**0.5
 
 
+def draw(keys: list[str], sizes: Sizes, strata: list[str] | None = None) -> list[Role | None]:
+    """Each key's role."""
+    numbers = [permanent_random_number(SECRET, key) for key in keys]
+    strata = strata or ["all"] * len(keys)
+    found = draw_intervals(keys, numbers, strata, sizes)
+    return [found[s].role_of(u) for s, u in zip(strata, numbers, strict=True)]
+
+
 @settings(max_examples=60)
-@given(distinct_keys, st.integers(0, 30), st.integers(0, 30), st.integers(0, 99))
+@given(distinct_keys, *[st.integers(0, 30)] * 3, st.integers(0, 99))
 def test_membership_depends_on_neither_order_nor_anything_but_the_number(
-    keys: list[str], test_size: int, validation_size: int, seed: int
+    keys: list[str], test: int, validation: int, control: int, seed: int
 ) -> None:
-    holdout = draw_holdout(keys, SECRET, test_size, validation_size)
+    sizes = Sizes(test, validation, control)
+    roles = dict(zip(keys, draw(keys, sizes), strict=True))
     shuffled = Random(seed).sample(keys, len(keys))
-    again = draw_holdout(shuffled, SECRET, test_size, validation_size)
-    assert [keys[i] for i in holdout.test] == [shuffled[i] for i in again.test]
-    assert [keys[i] for i in holdout.validation] == [shuffled[i] for i in again.validation]
-    assert holdout.test_interval == again.test_interval
-    assert len(holdout.test) == min(test_size, len(keys))
-    assert len(holdout.validation) == min(validation_size, len(keys) - len(holdout.test))
-    for index, key in enumerate(keys):
-        u = permanent_random_number(SECRET, key)
-        assert (u in holdout.test_interval) == (index in holdout.test)
-        assert (u in holdout.validation_interval) == (index in holdout.validation)
+    assert dict(zip(shuffled, draw(shuffled, sizes), strict=True)) == roles
+    held = list(roles.values())
+    assert held.count("test") == min(test, len(keys))
+    assert held.count("validation") == min(validation, len(keys) - held.count("test"))
+    rest = len(keys) - held.count("test") - held.count("validation")
+    assert held.count("control") == min(control, rest)
+    in_order = [role for _, role in sorted((permanent_random_number(SECRET, k), str(r))
+                                           for k, r in roles.items())]  # fmt: skip
+    known = {"test": 0, "validation": 1, "None": 2, "control": 3}
+    assert in_order == sorted(in_order, key=known.__getitem__)
 
 
 @settings(max_examples=60)
-@given(st.lists(st.sampled_from("abcdefgh"), max_size=40), st.integers(0, 20), st.integers(0, 20))
+@given(
+    st.lists(st.sampled_from("abcdefgh"), max_size=40),
+    st.integers(0, 20),
+    st.integers(0, 20),
+    st.integers(0, 20),
+)
 def test_a_group_is_never_split_and_sizes_are_never_exceeded(
-    groups: list[str], test_size: int, validation_size: int
+    groups: list[str], test: int, validation: int, control: int
 ) -> None:
-    holdout = draw_holdout(groups, SECRET, test_size, validation_size)
-    assert len(holdout.test) <= test_size
-    assert len(holdout.validation) <= validation_size
-    test = {groups[index] for index in holdout.test}
-    validation = {groups[index] for index in holdout.validation}
-    rest = set(range(len(groups))) - set(holdout.test) - set(holdout.validation)
-    assert not test & validation
-    assert not (test | validation) & {groups[index] for index in rest}
+    roles = draw(groups, Sizes(test, validation, control))
+    assert roles.count("test") <= test
+    assert roles.count("validation") <= validation
+    assert roles.count("control") <= control
+    for group in set(groups):
+        assert len({role for g, role in zip(groups, roles, strict=True) if g == group}) == 1
 
 
-def test_a_larger_test_split_keeps_the_members_of_a_smaller_one() -> None:
-    small, large = (draw_holdout(KEYS, SECRET, size, 0) for size in (50, 100))
-    assert large.test[:50] == small.test
+def test_every_stratum_gives_in_proportion_to_its_tasks() -> None:
+    strata = ["rare" if number % 10 == 0 else "common" for number in range(1_000)]
+    roles = draw(KEYS, Sizes(100, 50, 200), strata)
+    for role, rare, common in (("test", 10, 90), ("validation", 5, 45), ("control", 20, 180)):
+        held = [s for s, r in zip(strata, roles, strict=True) if r == role]
+        assert (held.count("rare"), held.count("common")) == (rare, common)
+
+
+def test_every_group_has_the_same_chance_of_every_role() -> None:
+    # Over secrets, each of 20 groups is a test member 5 times in 20 (binomial, 4.5 sigma).
+    keys = [str(n) for n in range(20)]
+    held = dict.fromkeys(keys, 0)
+    for secret in range(2_000):
+        numbers = [permanent_random_number(secret.to_bytes(4, "big"), key) for key in keys]
+        found = draw_intervals(keys, numbers, ["all"] * 20, Sizes(5, 0, 0))["all"]
+        for key, u in zip(keys, numbers, strict=True):
+            held[key] += found.role_of(u) == "test"
+    assert all(abs(count - 500) < 4.5 * (2_000 * 0.25 * 0.75) ** 0.5 for count in held.values())
+
+
+def test_a_larger_test_set_keeps_the_members_of_a_smaller_one() -> None:
+    small, large = (draw(KEYS, Sizes(size, 0, 0)) for size in (50, 100))
+    assert all(now == "test" for before, now in zip(small, large, strict=True) if before)
+
+
+@given(st.floats(0, 1, exclude_max=True))
+def test_intervals_come_back_from_json_exactly(u: float) -> None:
+    numbers = [permanent_random_number(SECRET, key) for key in KEYS]
+    found = draw_intervals(KEYS, numbers, ["all"] * 1_000, Sizes(100, 50, 200))["all"]
+    again = Intervals.of_document(json.loads(json.dumps(found.as_document())))
+    assert again == found
+    assert again.role_of(u) == found.role_of(u)
+
+
+def afford(budget: int, pool: int, test: int = 385, validation: int = 50) -> Sizes:
+    return affordable_sizes(
+        budget, pool, test=test, validation=validation, random_share=0.1, evaluation_cap=0.3
+    )
 
 
 @pytest.mark.parametrize(
     ("budget", "pool", "expected"),
     [
-        (5_000, 10_000, (100, 50)),  # as wished
-        (None, 10_000, (100, 50)),
-        (200, 10_000, (40, 20)),  # 20 % and 10 % of the budget
-        (5_000, 100, (33, 17)),  # half of the pool
-        (3, 10_000, (0, 0)),
-        (5_000, 0, (0, 0)),
-        (5_000, 1, (0, 0)),
+        (5_000, 10_000, Sizes(385, 50, 500)),  # as wished
+        (500, 10_000, Sizes(66, 34, 50)),  # 30 % less the control's 10 %, in the ratio 100 : 50
+        (5_000, 100, Sizes(44, 6, 25)),  # half and a quarter of the pool
+        (3, 10_000, Sizes(0, 0, 0)),
+        (5_000, 0, Sizes(0, 0, 0)),
+        (5_000, 1, Sizes(0, 0, 0)),
     ],
 )
-def test_sizes_stay_within_budget_and_pool(
-    budget: int | None, pool: int, expected: tuple[int, int]
-) -> None:
-    assert holdout_sizes(budget, pool) == expected
+def test_sizes_stay_within_budget_and_pool(budget: int, pool: int, expected: Sizes) -> None:
+    assert afford(budget, pool) == expected
 
 
-@given(st.integers(0, 10_000), st.integers(0, 500), st.integers(0, 300), st.integers(0, 300))
+@given(st.integers(0, 10_000), st.integers(0, 5_000), st.integers(0, 3_000), st.integers(0, 300))
 def test_sizes_never_exceed_a_limit(budget: int, pool: int, test: int, validation: int) -> None:
-    got_test, got_validation = holdout_sizes(budget, pool, test, validation)
-    assert 0 <= got_test <= min(test, budget / 5)
-    assert 0 <= got_validation <= min(validation, budget / 10)
-    assert got_test + got_validation <= pool / 2
-
-
-def test_negative_sizes_are_refused() -> None:
-    with pytest.raises(ValueError):
-        draw_holdout(KEYS, SECRET, -1, 5)
+    sizes = afford(budget, pool, test, validation)
+    assert 0 <= sizes.test <= min(test, budget / 5)
+    assert 0 <= sizes.validation <= min(validation, budget / 10)
+    assert sizes.test + sizes.validation <= pool / 2
+    assert sizes.test + sizes.validation + round(0.1 * budget) <= max(
+        0.3 * budget, round(0.1 * budget)
+    )
+    assert 0 <= sizes.control <= pool / 4

@@ -10,7 +10,8 @@ from backend.errors import LabelStudioRefusedError, LabelStudioUnreachableError,
 from backend.rounds import mirror, queue
 from backend.rounds.publish import Publisher
 from backend.rounds.rank import Ranker
-from backend.store.tables import ControlDraw, Event, Pick, Work
+from backend.store.evaluation_tables import ControlDraw
+from backend.store.tables import Event, Pick, Work
 from tests.backend.text_project import topic_of
 
 IMPORT = "/api/projects/7/import/predictions"

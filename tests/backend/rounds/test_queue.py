@@ -7,7 +7,8 @@ import sqlalchemy as sa
 
 from backend.rounds import mirror, queue
 from backend.rounds.window import Position
-from backend.store.tables import Annotation, ContentFailure, ControlDraw, Pick, Project
+from backend.store.evaluation_tables import ControlDraw
+from backend.store.tables import Annotation, ContentFailure, Pick, Project
 
 
 def strategy(ordinal, task_id, score=0.5):
@@ -125,11 +126,13 @@ def test_a_new_version_supersedes_the_old_one(text_project, publish):
 
 
 def test_a_random_draw_is_recorded_once_with_the_frame_that_it_came_from(text_project, publish):
+    text_project.hold_out(control=range(30, 36))
     publish("v1", [random(2, 30, frame=60), strategy(3, 11)])
     first = draws(text_project)[30]
     assert (first.ordinal, first.round, first.frame_size) == (2, 1, 60)
     assert first.probability == pytest.approx(1 / 60)
     # Carried over into a later window, it stays the draw that it was.
+    text_project.hold_out(control=range(30, 45), frame=45)
     publish("v2", [random(2, 30, frame=45), random(4, 31, frame=45)], round_number=2)
     carried, fresh = draws(text_project)[30], draws(text_project)[31]
     assert (carried.round, carried.frame_size, carried.drawn_at) == (1, 60, first.drawn_at)
@@ -180,16 +183,22 @@ def by_u(project, task_ids):
     return sorted(task_ids, key=lambda task_id: permanent_random_number(secret, str(task_id)))
 
 
-def test_the_control_stock_is_every_open_task_from_the_end_that_the_holdouts_are_not_drawn_from(
+def test_the_control_stock_is_the_controls_unanswered_tasks_in_order_of_u(text_project):
+    text_project.hold_out(test=[3], control=[9, 4, 7, 11, 12])
+    text_project.annotate(4, "weather")
+    text_project.annotate(7, None, skipped=True)
+    found = stock(text_project)
+    assert [task for task, _ in found.control] == by_u(text_project, [9, 11, 12])
+    assert {probability for _, probability in found.control} == {5 / 59}
+    assert 9 not in found.others
+
+
+def test_what_the_strategy_may_choose_from_is_neither_answered_nor_held_out_nor_unreadable(
     text_project,
 ):
-    assert list(stock(text_project).control) == by_u(text_project, range(1, 61))[::-1]
-
-
-def test_answered_held_out_unreadable_and_deleted_tasks_are_not_in_the_control_stock(text_project):
     text_project.annotate(1, "weather")
     text_project.annotate(2, None, skipped=True)
-    text_project.hold_out(test=[3], validation=[4])
+    text_project.hold_out(test=[3], validation=[4], control=[7])
     with text_project.database.write() as session:
         mirror.delete_tasks(session, text_project.id, [5])
         session.add(
@@ -201,7 +210,7 @@ def test_answered_held_out_unreadable_and_deleted_tasks_are_not_in_the_control_s
                 retry_at=time.time() + 60,
             )
         )
-    assert list(stock(text_project).control) == by_u(text_project, range(7, 61))[::-1]
+    assert stock(text_project).others == set(range(8, 61))
 
 
 def test_holdouts_leave_the_stock_when_they_are_answered(text_project):
@@ -225,7 +234,7 @@ def test_members_of_an_earlier_era_are_ordinary_tasks_again(text_project):
     text_project.hold_out(test=[3])
     text_project.hold_out(test=[4])
     assert [task for task, _ in stock(text_project).holdouts] == [4]
-    assert 3 in stock(text_project).control
+    assert 3 in stock(text_project).others
 
 
 def test_a_task_whose_annotation_is_deleted_is_queued_again_at_its_place(database, text_project):

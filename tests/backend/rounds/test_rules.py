@@ -101,11 +101,13 @@ def test_a_boost_moves_its_tasks_forward(trained):
 
 
 def test_excluded_tasks_are_no_random_picks_either(trained):
+    trained.hold_out(control=[40, 42])
     put(trained, ("exclude", 1, [40, 41]))
     with trained.database.read() as session:
         stock = queue.stock(session, trained.row())
-    assert 42 in stock.control
-    assert not {40, 41} & set(stock.control)
+    assert [task for task, _ in stock.control] == [42]
+    assert 43 in stock.others
+    assert 41 not in stock.others
 
 
 @pytest.fixture

@@ -12,16 +12,8 @@ from backend.rounds.round import count_labelled
 from backend.rounds.schema import schema_of
 from backend.rounds.sync import SAMPLING, Sync
 from backend.store import work
-from backend.store.tables import (
-    Annotation,
-    Event,
-    Label,
-    Pick,
-    Project,
-    SplitMember,
-    Task,
-    Work,
-)
+from backend.store.evaluation_tables import SplitMember
+from backend.store.tables import Annotation, Event, Label, Pick, Project, Task, Work
 from tests.backend.text_project import CLASSES, label_config, text_of
 
 STABLE = 1000.0  # seconds between two equal totals; the tests move the clock's record instead
@@ -408,7 +400,8 @@ def test_holdouts_are_drawn_once_the_total_has_stood_still(sync, stored, wait, l
     wait(STABLE + 1)
     assert sync().holdout_drawn
     drawn = members(stored)
-    assert sorted(drawn.values()) == ["test"] * 10 + ["validation"] * 5
+    # 61 tasks of a budget of 5,000: a random tenth is more than a quarter of the pool.
+    assert sorted(drawn.values()) == ["control"] * 15 + ["test"] * 10 + ["validation"] * 5
     assert stored().era == 1
 
 
@@ -418,10 +411,12 @@ def test_they_are_drawn_from_the_whole_pool_labelled_or_not(sync, stored, wait, 
     sync()
     wait(STABLE + 1)
     sync()
-    assert len(members(stored)) == 15
+    assert len(members(stored)) == 30
 
 
-def test_they_are_drawn_once_and_later_tasks_are_never_members(sync, stored, wait, label_studio):
+def test_they_are_drawn_once_and_later_tasks_join_by_the_same_rule(
+    sync, stored, wait, label_studio
+):
     sync()
     wait(STABLE + 1)
     sync()
@@ -431,7 +426,12 @@ def test_they_are_drawn_once_and_later_tasks_are_never_members(sync, stored, wai
     sync()
     wait(STABLE + 1)
     assert not sync().holdout_drawn
-    assert members(stored) == drawn
+    now = members(stored)
+    assert {task: role for task, role in now.items() if task <= 60} == drawn
+    late = [role for task, role in now.items() if task > 60]
+    assert 0 < late.count("test") < 30
+    assert 0 < late.count("control") < 40
+    assert members(stored) == now
 
 
 def test_an_empty_project_draws_nothing(sync, stored, wait, label_studio):
@@ -443,17 +443,13 @@ def test_an_empty_project_draws_nothing(sync, stored, wait, label_studio):
     assert members(stored) == {}
 
 
-def test_membership_depends_on_the_secret_and_the_ids_alone(text_project):
-    """Another order of arrival, other texts and labels: the same members."""
-    with text_project.database.write() as session:
-        draw_splits(text_project.database, session, session.get_one(Project, text_project.id))
-    first = _era(text_project, 1)
-    text_project.annotate_truly(range(1, 31))
-    with text_project.database.write() as session:
-        draw_splits(text_project.database, session, session.get_one(Project, text_project.id))
-    assert _era(text_project, 2) == first
-    # 60 tasks: both together at most half of the pool, two tests to one validation.
-    assert sorted(role for _, role in first) == ["test"] * 20 + ["validation"] * 10
+def test_a_new_era_draws_other_members_by_another_secret(text_project):
+    for _ in range(2):
+        with text_project.database.write() as session:
+            draw_splits(text_project.database, session, session.get_one(Project, text_project.id))
+    first, second = _era(text_project, 1), _era(text_project, 2)
+    assert first != second
+    assert sorted(role for _, role in first) == sorted(role for _, role in second)
 
 
 def _era(project, era):

@@ -27,7 +27,10 @@ def best_first(tasks):
     return choose
 
 
-def fresh(size=30, *, holdouts=(), control=range(1000, 1100), tasks=range(100), **changes):
+def fresh(
+    size=30, *, holdouts=(), control=range(1000, 1100), tasks=range(100), others=None, **changes
+):
+    others = tasks if others is None else others
     arguments = {
         "kept": [],
         "replaced": [],
@@ -36,7 +39,7 @@ def fresh(size=30, *, holdouts=(), control=range(1000, 1100), tasks=range(100), 
         "holdout_rate": 1 / 3,
         "random_share": 0.2,
         "secret": SECRET,
-        "stock": Stock(list(holdouts), list(control)),
+        "stock": Stock(list(holdouts), [(task, 0.01) for task in control], set(others)),
         "choose": best_first(tasks),
     }
     return compose(**{**arguments, **changes})
@@ -108,10 +111,9 @@ def test_a_new_ranking_replaces_strategy_picks_only_and_keeps_the_others_in_thei
 def test_a_window_never_holds_a_task_twice_and_composes_the_same_again(
     size, holdouts, tasks, control, rate, share
 ):
-    # The control tasks are the strategy's too, as in the real pool.
     arguments = {
         "holdouts": HOLDOUTS[:holdouts],
-        "control": range(control),
+        "control": range(1000, 1000 + control),
         "tasks": range(tasks),
         "holdout_rate": rate,
         "random_share": share,
@@ -123,6 +125,23 @@ def test_a_window_never_holds_a_task_twice_and_composes_the_same_again(
     assert window == fresh(size, **arguments)
     members = {task for task, _ in HOLDOUTS}
     assert not any(p.task_id in members for p in window if p.family in ("strategy", "random"))
+    assert all((p.task_id >= 1000) == (p.family != "strategy") for p in window)
+
+
+def test_the_control_fills_the_queue_when_only_it_is_left_open():
+    window = fresh(size=10, control=range(1000, 1006), tasks=range(3))
+    assert [p.family for p in window].count("strategy") == 3
+    assert [p.task_id for p in window if p.family == "random"] == list(range(1000, 1006))
+
+
+def test_a_part_of_the_strategys_picks_validates_and_is_blind():
+    window = fresh(size=400, tasks=range(1000), control=[], rolling_share=0.1)
+    rolling = [p for p in window if p.rolling]
+    assert 20 < len(rolling) < 60
+    assert all(p.blind and p.family == "strategy" for p in rolling)
+    # Another coin than the random draw's: the one says nothing of the other.
+    again = fresh(size=400, tasks=range(1000), control=[], rolling_share=0.1)
+    assert [p.ordinal for p in again if p.rolling] == [p.ordinal for p in rolling]
 
 
 def test_holdouts_fill_the_queue_when_nothing_else_is_left():
@@ -172,8 +191,8 @@ def test_a_strategy_that_takes_no_more_ends_the_window_so_that_the_shares_hold()
     for _ in range(10):
         ordinal = max((p.ordinal for p in kept), default=-1) + 1
         kept = fresh(size=60, kept=kept, next_ordinal=ordinal, holdouts=HOLDOUTS, tasks=range(12)
-                     if not kept else [])  # fmt: skip
+                     if not kept else [], others=range(50))  # fmt: skip
     families = [p.family for p in kept]
     assert families.count("strategy") == 12
     assert len(kept) < 40
-    assert kept == fresh(size=60, holdouts=HOLDOUTS, tasks=range(12))
+    assert kept == fresh(size=60, holdouts=HOLDOUTS, tasks=range(12), others=range(50))

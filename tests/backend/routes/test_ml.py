@@ -286,8 +286,7 @@ def test_a_project_that_is_not_connected_gets_as_many_empty_results_as_tasks(cli
 
 
 def test_blind_tasks_show_nothing_until_they_are_labelled(client, text_project, database):
-    text_project.hold_out(test=[40], validation=[41])
-    text_project.draw_control(42)
+    text_project.hold_out(test=[40], validation=[41], control=[42])
     text_project.annotate_truly(range(1, 31))
     text_project.train_round(1)
     results = predict(client, [39, 40, 41, 42, 43]).json()["results"]

@@ -1,0 +1,174 @@
+"""The random control: its interval grows when it runs dry, and its labels score before they train.
+
+A grown part is a simple random sample of what is unlabelled then, for no strategy knows the
+numbers: the frame that it was drawn from is kept with it.
+"""
+
+import time
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from backend.config import parse_config
+from backend.evaluation.holdout import CONTROL_POOL_SHARE, Intervals, Sizes, draw_intervals
+from backend.models.artefact import Model
+from backend.rounds import queue
+from backend.rounds.context import ProjectContext
+from backend.rounds.mirror import annotated_task_ids
+from backend.rounds.numbering import current_era, numbering
+from backend.store.database import Database
+from backend.store.evaluation_tables import ControlScore, SplitMember
+from backend.store.projects import record_event
+from backend.store.tables import Label, Pick, Project, Task
+
+
+def extend_control(database: Database, session: Session, project: Project) -> int:
+    """Draw more control tasks where few are left unanswered; how many.
+
+    Groups of which a task is labelled or queued are no part of the frame.
+    """
+    config = parse_config(project.config)
+    era = current_era(session, project)
+    if era is None or project.holdout_drawn_at is None or config.random_share == 0:
+        return 0
+    roles = queue.roles(session, project)
+    annotated = annotated_task_ids(session, project.id)
+    left = sum(role == "control" and task not in annotated for task, role in roles.items())
+    if left > config.random_share * config.window:  # enough for the next window
+        return 0
+    how = numbering(session, project)
+    tasks = session.execute(
+        sa.select(Task.task_id, Task.fields, Task.u)
+        .where(Task.project_id == project.id, Task.deleted_at.is_(None))
+        .order_by(Task.task_id)
+    ).all()
+    queued = set(
+        session.scalars(
+            sa.select(Pick.task_id).where(Pick.project_id == project.id, Pick.state == "queued")
+        )
+    )
+    keys = {task.task_id: how.key(task.task_id, task.fields or {}) for task in tasks}
+    touched = {
+        keys[task.task_id]
+        for task in tasks
+        if task.task_id in annotated or task.task_id in queued or task.task_id in roles
+    }
+    frame = [task for task in tasks if keys[task.task_id] not in touched]
+    if left > config.random_share * len(frame):
+        return 0
+    still = max(config.budget - len(annotated), 0)
+    wanted = min(round(config.random_share * still), int(CONTROL_POOL_SHARE * len(frame)))
+    wanted = max(wanted, min(len(frame), 1)) if still else 0
+    if not wanted:
+        return 0
+    strata: dict[str, str] = {}
+    for task in frame:
+        strata.setdefault(keys[task.task_id], how.stratum(task.fields or {}))
+    grown = draw_intervals(
+        [keys[task.task_id] for task in frame],
+        [task.u for task in frame],
+        [strata[keys[task.task_id]] for task in frame],
+        Sizes(0, 0, wanted),
+    )
+    now = time.time()
+    members = [
+        {
+            "project_id": project.id,
+            "era": era.era,
+            "task_id": task.task_id,
+            "role": "control",
+            "u": task.u,
+            "late": True,
+            "drawn_at": now,
+        }
+        for task in frame
+        if task.u in grown[strata[keys[task.task_id]]].control
+    ]
+    if not members:
+        return 0
+    database.upsert(session, SplitMember, members)
+    era.intervals = _lowered(era.intervals, grown)
+    era.frames = [*era.frames, {"size": len(frame), "members": len(members), "at": now}]
+    record_event(
+        session,
+        project.id,
+        "info",
+        f"The random control grew by {len(members)} of the {len(frame)} tasks of which nothing is "
+        "labelled yet.",
+    )
+    return len(members)
+
+
+def score_control(context: ProjectContext, model: Model | None) -> int:
+    """Let the model in force score the control labels that came since; how many it scored.
+
+    It was trained before it could know them. Where there is no model, that is kept too, and the
+    label trains from the start.
+    """
+    with context.database.read() as session:
+        project = context.project()
+        control = [
+            task for task, role in queue.roles(session, project).items() if role == "control"
+        ]
+        scored = set(
+            session.scalars(
+                sa.select(ControlScore.task_id).where(ControlScore.project_id == project.id)
+            )
+        )
+        rows = {
+            row.task_id: row.content_hash
+            for row in session.execute(
+                sa.select(Label.task_id, Task.content_hash)
+                .join(
+                    Task,
+                    sa.and_(Task.project_id == Label.project_id, Task.task_id == Label.task_id),
+                )
+                .where(
+                    Label.project_id == project.id,
+                    Label.status == "settled",
+                    Label.label.is_not(None),
+                    Task.content_hash.is_not(None),
+                )
+            )
+        }
+    new = [task for task in control if task in rows and task not in scored]
+    known = context.cache.contains([rows[task] for task in new])
+    new = [task for task, embedded in zip(new, known, strict=True) if embedded]
+    if not new:
+        return 0
+    now = time.time()
+    scores: list[dict[str, Any]] = []
+    probabilities = (
+        None if model is None else model.probabilities(context.cache.get([rows[t] for t in new]))
+    )
+    for position, task in enumerate(new):
+        given = None if probabilities is None else probabilities[position]
+        scores.append(
+            {
+                "project_id": context.project_id,
+                "task_id": task,
+                "round": project.model_round if model is not None else 0,
+                "predicted": None
+                if given is None or model is None
+                else model.classes[int(given.argmax())],
+                "given": {}
+                if given is None or model is None
+                else {name: float(p) for name, p in zip(model.classes, given, strict=True)},
+                "scored_at": now,
+            }
+        )
+    with context.database.write() as session:
+        context.database.upsert(session, ControlScore, scores)
+    return len(new) if model is not None else 0
+
+
+def _lowered(documents: dict[str, Any], grown: dict[str, Intervals]) -> dict[str, Any]:
+    """The control's intervals, down to where the grown part ends."""
+    lows = {stratum: part.control.low for stratum, part in grown.items()}
+    result: dict[str, Any] = {}
+    for stratum in documents.keys() | lows.keys():
+        document = documents.get(stratum) or Intervals().as_document()
+        low = min(lows.get(stratum, 1.0), document["control"][0] or 1.0)
+        result[stratum] = {**document, "control": [low, 1.0]}
+    return result

@@ -1,0 +1,62 @@
+"""How tasks come to their permanent random numbers: the era's secret, groups and strata."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from backend.config import parse_config
+from backend.evaluation.holdout import permanent_random_number
+from backend.store.evaluation_tables import HoldoutEra
+from backend.store.tables import Project
+
+EVERYTHING = "all tasks"
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """How a task comes to its number: the era's secret, what groups tasks, what stratifies them."""
+
+    secret: bytes
+    group_by: str | None
+    strata: tuple[str, ...]
+
+    def key(self, task_id: int, fields: Mapping[str, Any]) -> str:
+        """The group's key; a task without a group is a group of its own."""
+        group = fields.get(self.group_by) if self.group_by else None
+        return str(task_id) if group in (None, "") else f"group {group}"
+
+    def number(self, task_id: int, fields: Mapping[str, Any]) -> float:
+        """The permanent random number of the task's group."""
+        return permanent_random_number(self.secret, self.key(task_id, fields))
+
+    def stratum(self, fields: Mapping[str, Any]) -> str:
+        """The values of the strata's fields in words."""
+        if not self.strata:
+            return EVERYTHING
+        return ", ".join(f"{name} = {fields.get(name, 'missing')}" for name in self.strata)
+
+
+def numbering(session: Session, project: Project) -> Numbering:
+    """That of the era in force; before the first draw, what the configuration would make it."""
+    era = current_era(session, project)
+    if era is not None and project.holdout_drawn_at is not None:
+        return Numbering(era.secret, era.group_by, tuple(era.strata))
+    config = parse_config(project.config)
+    return Numbering(
+        _secret_of_era(project.secret, project.era + 1), config.group_by, tuple(config.strata)
+    )
+
+
+def current_era(session: Session, project: Project) -> HoldoutEra | None:
+    """The newest era, None before the first draw."""
+    return session.get(HoldoutEra, (project.id, project.era))
+
+
+def _secret_of_era(secret: bytes, era: int) -> bytes:
+    if era == 1:
+        return secret
+    return hmac.new(secret, f"era {era}".encode(), hashlib.sha256).digest()
