@@ -18,8 +18,12 @@ ROUNDING = 1e-12
 _PRODUCTS = 1 << 22  # cosines held at once: 16 MiB in float32
 _PAIR_NUMBERS = 1 << 21  # numbers gathered at once for single pairs: 16 MiB in float64
 _BLOCK_ROWS = 1_024
-_SKETCH = 64  # numbers by which a row is first compared
-_SKETCH_SAMPLE = 8_192
+_SKETCH_WIDTHS = (32, 64, 128, 256)  # numbers by which rows are first compared
+_SKETCH_SAMPLE = 8_192  # rows that give the directions
+_TRIAL_ROWS = 1_024  # rows whose pairs tell how much a sketch excludes
+# In multiplications of a matrix product: what a pair costs apart from its product, and what one
+# costs that is gathered by itself and decided in float64 (about 1 µs, measured).
+_PAIR_COST, _SINGLE_COST = 60, 50_000
 _DENSE = 256  # with more than one candidate in so many pairs, whole products are cheaper
 
 
@@ -79,17 +83,18 @@ def near_duplicates(pool: Floats, holdout: Floats, threshold: float) -> NearDupl
 def similar_pairs(embeddings: Floats, threshold: float, most: int = 5_000_000) -> SimilarPairs:
     """All pairs of rows of embeddings (n, d) whose cosine is at least `threshold`.
 
-    Rows are first compared by their coordinates z in up to 64 directions of the largest second
-    moment and the norm r of what remains: by Cauchy and Schwarz, cos(i, j) <= z_i.z_j + r_i r_j,
-    one product of 65 numbers. Takes O(n^2 d) where that bound excludes little, else O(n^2 65);
-    260 n bytes of memory. Raises ValueError for values that do not fit, and where more than `most`
-    pairs are that similar.
+    Rows are first compared by a sketch: their coordinates z in the w directions of the largest
+    second moment and the norm r of what remains. By Cauchy and Schwarz, cos(i, j) <= z_i.z_j +
+    r_i r_j: one product of w + 1 numbers, and only pairs that reach the threshold by it are
+    computed. w is 32 to 256, or none, whichever a sample of pairs says is cheapest. Takes O(n^2 w),
+    O(n^2 d) at worst, and 4 n (w + 1) bytes of memory. Raises ValueError for values that do not
+    fit, and where more than `most` pairs are that similar.
     """
     _check(threshold, embeddings, embeddings)
     n, d = embeddings.shape
     search = _PairSearch(embeddings, threshold, most)
-    sketch = _sketch(embeddings) if n and d > _SKETCH + 1 else None
-    floor = np.float32(threshold - 2 * cosine_error(_SKETCH + 1))
+    sketch = _cheapest_sketch(embeddings, threshold)
+    floor = np.float32(threshold - 2 * cosine_error(d + 1))
     columns = _PRODUCTS // _BLOCK_ROWS
     products = np.empty((_BLOCK_ROWS, columns), dtype=np.float32)
     for start in range(0, n, _BLOCK_ROWS):
@@ -191,32 +196,56 @@ class _PairSearch:
         return SimilarPairs(first[order], second[order], cosines[order])
 
 
-def _sketch(embeddings: Floats) -> NDArray[np.float32]:
-    """(n, 65) float32 whose products are at least the cosines of the rows, up to rounding.
-
-    The directions are orthonormal whatever sample they come from; the sample only makes the bound
-    tight.
-    """
-    n = len(embeddings)
-    step = max(1, n // _SKETCH_SAMPLE)
-    sample = unit_rows(embeddings, np.arange(0, n, step, dtype=np.int64)[:_SKETCH_SAMPLE])
-    directions = np.linalg.eigh(sample.T @ sample)[1][:, -_SKETCH:]
-    sketch = np.empty((n, _SKETCH + 1), dtype=np.float32)
-    for block in row_blocks(n, embeddings.shape[1], _PRODUCTS):
-        units = unit_rows(embeddings, block)
-        coordinates = units @ directions
-        remainder = np.einsum("ij,ij->i", units, units)
-        remainder -= np.einsum("ij,ij->i", coordinates, coordinates)
-        sketch[block, :_SKETCH] = coordinates
-        # ROUNDING is above the float64 errors of both sums, so that the bound stays one.
-        sketch[block, _SKETCH] = np.sqrt(np.maximum(remainder, 0.0) + ROUNDING)
+def _cheapest_sketch(embeddings: Floats, threshold: float) -> NDArray[np.float32] | None:
+    """The sketch of the width that saves most, None where whole products are cheapest."""
+    n, d = embeddings.shape
+    widths = [width for width in _SKETCH_WIDTHS if width < d]
+    if not n or not widths:
+        return None
+    sample = unit_rows(embeddings, _spread_rows(n, _SKETCH_SAMPLE))
+    directions = np.linalg.eigh(sample.T @ sample)[1][:, ::-1]
+    trial = unit_rows(embeddings, _spread_rows(n, _TRIAL_ROWS))
+    floor = np.float32(threshold - 2 * cosine_error(d + 1))
+    best, cheapest = None, float(d + _PAIR_COST)
+    for width in widths:
+        coordinates = _sketched(trial, directions[:, :width])
+        candidates = int((coordinates @ coordinates.T >= floor).sum()) - len(trial)
+        share = max(0, candidates) / max(1, len(trial) * (len(trial) - 1))
+        cost = width + 1 + _PAIR_COST + share * _SINGLE_COST
+        if cost < cheapest:
+            best, cheapest = width, cost
+    if best is None:
+        return None
+    sketch = np.empty((n, best + 1), dtype=np.float32)
+    for block in row_blocks(n, d, _PRODUCTS):
+        sketch[block] = _sketched(unit_rows(embeddings, block), directions[:, :best])
     return sketch
+
+
+def _sketched(units: NDArray[np.float64], directions: NDArray[np.float64]) -> NDArray[np.float32]:
+    """(r, w + 1) whose products are at least the cosines of the unit rows (r, d), up to rounding.
+
+    That holds for any orthonormal directions (d, w): those of a sample only make the bound tight.
+    """
+    coordinates = units @ directions
+    remainder = np.einsum("ij,ij->i", units, units)
+    remainder -= np.einsum("ij,ij->i", coordinates, coordinates)
+    # ROUNDING is above the float64 errors of both sums, so that the bound stays one.
+    norms = np.sqrt(np.maximum(remainder, 0.0) + ROUNDING)
+    return np.column_stack([coordinates, norms]).astype(np.float32)
+
+
+def _spread_rows(n: int, most: int) -> NDArray[np.int64]:
+    """At most `most` rows, evenly spread over n."""
+    count = min(n, most)
+    return np.arange(count, dtype=np.int64) * n // max(1, count)
 
 
 def _first_of_the_greatest(cosines: NDArray[np.float64]) -> NDArray[np.int64]:
     """(r,) the first column of each row whose cosine is the greatest or tied with it."""
     tied = cosines >= cosines.max(axis=1, keepdims=True) - ROUNDING
-    return tied.argmax(axis=1)
+    first: NDArray[np.int64] = tied.argmax(axis=1)
+    return first
 
 
 def _check(threshold: float, left: Floats, right: Floats) -> None:

@@ -26,22 +26,25 @@ def cosine(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
     return fsum(x * y for x, y in zip(a, b, strict=True)) / norms if norms else 0.0
 
 
-def obvious_near_duplicates(pool, holdout, threshold):
+def all_cosines(left, right):
+    return [[cosine(one, other) for other in right] for one in left]
+
+
+def obvious_near_duplicates(cosines, threshold):
     found = []
-    for row, one in enumerate(pool):
-        values = [cosine(one, other) for other in holdout]
+    for row, values in enumerate(cosines):
         if values and max(values) >= threshold - ROUNDING:
             nearest = next(i for i, v in enumerate(values) if v >= max(values) - ROUNDING)
             found.append((row, nearest, values[nearest]))
     return found
 
 
-def obvious_pairs(rows, threshold):
+def obvious_pairs(cosines, threshold):
     return [
-        (i, j, value)
-        for i in range(len(rows))
-        for j in range(i + 1, len(rows))
-        if (value := cosine(rows[i], rows[j])) >= threshold - ROUNDING
+        (i, j, values[j])
+        for i, values in enumerate(cosines)
+        for j in range(i + 1, len(values))
+        if values[j] >= threshold - ROUNDING
     ]
 
 
@@ -73,10 +76,13 @@ def test_the_obvious_loop_finds_the_same(case) -> None:
     found = near_duplicates(pool, holdout, threshold)
     agree(
         (found.rows, found.nearest, found.cosines),
-        obvious_near_duplicates(pool, holdout, threshold),
+        obvious_near_duplicates(all_cosines(pool, holdout), threshold),
     )
     pairs = similar_pairs(pool, threshold)
-    agree((pairs.first, pairs.second, pairs.cosines), obvious_pairs(pool, threshold))
+    agree(
+        (pairs.first, pairs.second, pairs.cosines),
+        obvious_pairs(all_cosines(pool, pool), threshold),
+    )
 
 
 def narrow_cone(rng, n, d):
@@ -92,24 +98,43 @@ def isotropic(rng, n, d):
 
 
 @pytest.mark.parametrize("make", [narrow_cone, clusters, isotropic])
-@pytest.mark.parametrize("d", [70, 384])
+@pytest.mark.parametrize("d", [33, 384])
+@pytest.mark.parametrize("width", [None, 32])
 def test_thresholds_inside_the_float32_error_are_decided_in_float64(
-    make, d, monkeypatch: pytest.MonkeyPatch
+    make, d, width, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The threshold is a cosine that occurs, moved by less than float32 can tell."""
-    monkeypatch.setattr(module, "_BLOCK_ROWS", 37)
-    monkeypatch.setattr(module, "_PRODUCTS", 37 * 50)
-    rows = make(np.random.default_rng(3), 130, d).astype(np.float32)
-    every = sorted(value for _, _, value in obvious_pairs(rows, 1e-9) if value > 0.05)
+    monkeypatch.setattr(module, "_BLOCK_ROWS", 17)
+    monkeypatch.setattr(module, "_PRODUCTS", 17 * 20)
+    # With a sketch that costs nothing it is always used, and candidates are decided one by one.
+    monkeypatch.setattr(module, "_SKETCH_WIDTHS", () if width is None else (width,))
+    monkeypatch.setattr(module, "_SINGLE_COST", 0)
+    monkeypatch.setattr(module, "_DENSE", 1)
+    rows = make(np.random.default_rng(3), 70, d).astype(np.float32)
+    table = all_cosines(rows, rows)
+    every = sorted(value for _, _, value in obvious_pairs(table, 0.02))
     for value in (every[len(every) // 2], every[-20]):
         for threshold in (value - 1e-10, value + 1e-10):
             pairs = similar_pairs(rows, threshold)
-            agree((pairs.first, pairs.second, pairs.cosines), obvious_pairs(rows, threshold))
-            found = near_duplicates(rows[:100], rows[100:], threshold)
+            agree((pairs.first, pairs.second, pairs.cosines), obvious_pairs(table, threshold))
+            found = near_duplicates(rows[:50], rows[50:], threshold)
             agree(
                 (found.rows, found.nearest, found.cosines),
-                obvious_near_duplicates(rows[:100], rows[100:], threshold),
+                obvious_near_duplicates([values[50:] for values in table[:50]], threshold),
             )
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([33, 100, 384]), st.floats(0.01, 3))
+def test_a_sketch_never_says_less_than_the_cosine(seed: int, d: int, spread: float) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(20, d)) * np.arange(1, d + 1) ** -spread + rng.choice([0, 1, 10])
+    rows[3], rows[4] = rows[5], 0.0
+    units = module.unit_rows(rows, slice(0, 20))
+    directions = np.linalg.qr(rng.normal(size=(d, 32)))[0]
+    for chosen in (directions, np.eye(d)[:, :32]):
+        sketch = module._sketched(units, chosen)
+        assert (sketch @ sketch.T >= units @ units.T - cosine_error(33)).all()
 
 
 def test_the_error_bound_holds_where_rounding_is_worst() -> None:
@@ -157,5 +182,5 @@ def test_values_that_do_not_fit_are_refused() -> None:
         near_duplicates(rows, np.eye(2), 0.9)
     with pytest.raises(ValueError, match="row 1 is not finite"):
         near_duplicates(np.array([[1.0, 0], [np.nan, 0]]), np.eye(2), 0.9)
-    with pytest.raises(ValueError, match="more than 5 pairs .* higher threshold"):
+    with pytest.raises(ValueError, match="choose a higher threshold"):
         similar_pairs(np.ones((5, 3)), 0.9, most=5)
