@@ -4,7 +4,7 @@ PYTHON ?=
 ARGS ?=
 export PYTHON
 
-.PHONY: help setup setup-labelstudio setup-demo-data check test demo bench-round bench-labels bench-selection bench-scale
+.PHONY: help setup setup-labelstudio setup-demo-data check test test-statistics demo bench-round bench-labels bench-selection bench-scale
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ check: setup  ## Lint, format check and types
 
 test: setup setup-labelstudio setup-demo-data check  ## Set up, check and run every test but the slow ones
 	.venv/bin/python -m pytest -m "not slow" $(ARGS)
+
+test-statistics: setup  ## Simulate every interval with many runs, and print what was measured
+	.venv/bin/python -m pytest -m statistics -rP tests/statistics $(ARGS)
 
 demo: setup setup-labelstudio setup-demo-data  ## Start Label Studio and AskNext with real data to label
 	@.venv/bin/python -m demo $(ARGS)
