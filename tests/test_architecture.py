@@ -22,7 +22,7 @@ CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*")
 # cli, routes → jobs, rounds → models, evaluation, store, labelstudio → strategies.
 OUTER = ("backend.cli", "backend.commands", "backend.routes", "backend.app", "backend.supervisor")
 ENTRANCES = (*OUTER, "backend.jobs", "backend.worker", "backend.connection", "backend.prediction")
-WORK = (*ENTRANCES, "backend.rounds")
+WORK = (*ENTRANCES, "backend.rounds", "backend.backtest")
 FORBIDDEN = {
     "strategies": ("backend",),
     "backend.models": (*WORK, "backend.store", "backend.labelstudio", "backend.evaluation"),
@@ -35,7 +35,8 @@ FORBIDDEN = {
     "backend.settings": (*WORK, "backend.store", "backend.labelstudio", "backend.models"),
     "backend.errors": ("backend", "strategies"),
     "backend.guard": (*WORK, "backend.store", "backend.labelstudio"),
-    "backend.rounds": ENTRANCES,
+    "backend.rounds": (*ENTRANCES, "backend.backtest"),
+    "backend.backtest": ENTRANCES,
     "backend.prediction": (*OUTER, "backend.jobs"),
     "backend.config_history": (*OUTER, "backend.jobs"),
     "backend.jobs": OUTER,
