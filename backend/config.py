@@ -113,6 +113,12 @@ class QueueConfig(BaseModel):
     evaluation_cap: float = Field(
         default=0.3, ge=0, le=1, description="Most of the budget that evaluation may take."
     )
+    near_duplicate_threshold: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Cosine from which a task is a hold-out's near-duplicate; null: by the data.",
+    )
     control_rounds: int = Field(
         default=3,
         ge=1,

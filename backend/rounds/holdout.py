@@ -21,6 +21,7 @@ from backend.evaluation.holdout import (
     draw_intervals,
     permanent_random_number,
 )
+from backend.evaluation.sample_size import wanted_test_size
 from backend.rounds.named_test_set import named_test_tasks
 from backend.rounds.numbering import EVERYTHING, Numbering, current_era, numbering
 from backend.store.database import Database
@@ -182,9 +183,9 @@ def _roles(
     counts: dict[str, int] = {}
     for index in frame:
         counts[keys[index]] = counts.get(keys[index], 0) + 1
-    wanted = 0
-    if named is None:
-        wanted = 385 if config.test_size is None else config.test_size
+    wanted = 0 if named is not None else config.test_size
+    if wanted is None:
+        wanted = wanted_test_size(list(counts.values()), config.budget)
     sizes = affordable_sizes(
         config.budget,
         len(frame),

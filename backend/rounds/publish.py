@@ -7,7 +7,7 @@ its own, and a top-up first asks what the version in force holds.
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,18 +34,12 @@ UNKNOWN_TASK = re.compile(r"task ID (\d+) not found")
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What a queued task shows: a label with its region, or nothing."""
-
-    label: str | None
-
-
-@dataclass(frozen=True)
 class Publisher:
     """Publishes windows of one project; the caller holds the project's `sync` lease.
 
     `choose` is the strategy: (count, taken tasks) → choices. `predict` gives the labels to show
-    for tasks that are not blind (only asked where the project pre-annotates).
+    for tasks that are not blind (only asked where the project pre-annotates). `blocked` are tasks
+    that the strategy may not choose, as of its last choice.
     """
 
     database: Database
@@ -54,6 +48,7 @@ class Publisher:
     choose: Callable[[int, frozenset[int]], Sequence[Choice]]
     predict: Callable[[Sequence[int]], dict[int, str]]
     schema: LabelSchema
+    blocked: Callable[[], Collection[int]] = frozenset
 
     def publish(self, round_number: int, guard: Callable[[Session], None]) -> str:
         """Compose the window anew and switch Label Studio to it; the version now in force.
@@ -222,6 +217,7 @@ class Publisher:
             secret=project.secret,
             stock=stock,
             choose=self.choose,
+            blocked=self.blocked,
             rolling_share=float(project.config.get("rolling_share", 0.0)),
         )
 

@@ -15,6 +15,8 @@ import strategies
 from backend.models.artefact import Model
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
+from backend.rounds.fields import read_fields
+from backend.rounds.leak_guard import LeakGuard
 from backend.rounds.material import Material
 from backend.rounds.mirror import annotated_task_ids
 from backend.rounds.rules import RuleBook, read_rule_book
@@ -52,12 +54,17 @@ class Ranker:
         self._specification = specification_of(config)
         self._seed = (config.seed, round_number, seed_offset)
         self._notes: dict[str, None] = {}
+        self._blocked: frozenset[int] = frozenset()
         self.seconds = 0.0
 
     @property
     def note(self) -> str | None:
         """Everything worth telling about the choices, as sentences; None where there is nothing."""
         return " ".join(self._notes) or None
+
+    def blocked(self) -> frozenset[int]:
+        """Tasks of the last choice's pool that are too close to a hold-out to be chosen."""
+        return self._blocked
 
     def choose(self, count: int, taken: frozenset[int]) -> Sequence[Choice]:
         """The best `count` tasks outside `taken`, best first; fewer where the pool ends."""
@@ -83,6 +90,7 @@ class Ranker:
         if measured is not None:
             measured.refresh()
             known &= measured.contains(candidates.hashes)
+        candidates, known = self._without_leaks(candidates, known, rules)
         ids, rest = candidates.task_ids[known], candidates.task_ids[~known]
         # A pin does not wait until it is embedded.
         pins = [Choice(int(task), "pin", None) for task in rest if int(task) in rules.pinned]
@@ -119,6 +127,39 @@ class Ranker:
             drawn = rng.permutation(others)[: count - len(chosen)]
             chosen += [Choice(int(task), "random (not embedded yet)", None) for task in drawn]
         return chosen
+
+    def _without_leaks(
+        self, candidates: Candidates, known: npt.NDArray[np.bool_], rules: RuleBook
+    ) -> tuple[Candidates, npt.NDArray[np.bool_]]:
+        """The candidates that are no hold-out's group, copy or near-duplicate.
+
+        A pin is labelled all the same; it will not train.
+        """
+        guard = LeakGuard.of(self._context)
+        with self._context.database.read() as session:
+            fields = read_fields(session, self._context.project_id) if guard.how.group_by else {}
+        embedded = self._context.cache.contains(candidates.hashes)
+        there = [h for h, e in zip(candidates.hashes, embedded, strict=True) if e]
+        free = np.ones(len(candidates.task_ids), dtype=np.bool_)
+        for chosen, embeddings in (
+            (embedded, self._context.cache.get(there) if there else None),
+            (~embedded, None),
+        ):
+            rows = np.flatnonzero(chosen)
+            reasons = guard.reasons(
+                candidates.task_ids[rows].tolist(),
+                fields,
+                [candidates.hashes[row] for row in rows],
+                embeddings,
+            )
+            free[rows] = [reason is None for reason in reasons]
+        free |= np.isin(candidates.task_ids, list(rules.pinned))
+        kept = np.flatnonzero(free)
+        self._blocked = frozenset(candidates.task_ids[~free].tolist())
+        return (
+            Candidates(candidates.task_ids[kept], [candidates.hashes[row] for row in kept]),
+            known[kept],
+        )
 
     def _select(
         self,

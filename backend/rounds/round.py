@@ -108,6 +108,7 @@ class RoundRun:
             ranker.choose,
             ranker.labels_of,
             self._context.schema,
+            ranker.blocked,
         )
         return publisher.publish(self._number, self._lease.check)
 

@@ -21,6 +21,8 @@ from backend.models.head import train_head
 from backend.models.loss_head import train_loss_head
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
+from backend.rounds.fields import read_fields
+from backend.rounds.leak_guard import LeakGuard, Reason
 from backend.rounds.specification import specification_of
 from backend.rounds.training_set import withheld
 from backend.store.projects import installation_name, model_version
@@ -39,12 +41,32 @@ class LabelledTasks:
     embeddings: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
 
+    def of(self, kept: Sequence[bool]) -> "LabelledTasks":
+        """Those that are kept."""
+        rows = np.flatnonzero(kept)
+        return LabelledTasks(
+            [self.task_ids[row] for row in rows],
+            [self.hashes[row] for row in rows],
+            self.embeddings[rows],
+            self.labels[rows],
+        )
+
 
 def training_tasks(context: ProjectContext, round_number: int) -> LabelledTasks:
     """The labelled and embedded tasks that train the model of this round, in order of id."""
     with context.database.read() as session:
         kept_back = withheld(session, context.project(), round_number)
-    return _labelled(context, lambda task_id: task_id not in kept_back)
+    found = _labelled(context, lambda task_id: task_id not in kept_back)
+    blocked = leaking(context, found)
+    return found.of([not leak for leak in blocked]) if any(blocked) else found
+
+
+def leaking(context: ProjectContext, tasks: LabelledTasks) -> list[Reason | None]:
+    """Why each of these tasks is too close to a hold-out to train."""
+    guard = LeakGuard.of(context)
+    with context.database.read() as session:
+        fields = read_fields(session, context.project_id) if guard.how.group_by else {}
+    return guard.reasons(tasks.task_ids, fields, tasks.hashes, tasks.embeddings)
 
 
 def labelled_tasks(context: ProjectContext, role: str) -> LabelledTasks:

@@ -91,6 +91,7 @@ def fill_window(context: ProjectContext, lease: Lease, size: int, *, anew: bool)
         ranker.choose,
         ranker.labels_of,
         context.schema,
+        ranker.blocked,
     )
     if anew:
         publisher.publish(project.round_number, lease.check)

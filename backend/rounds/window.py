@@ -93,6 +93,7 @@ def compose(
     secret: bytes,
     stock: Stock,
     choose: Callable[[int, frozenset[int]], Sequence[Choice]],
+    blocked: Callable[[], Collection[int]] = frozenset,
     rolling_share: float = 0.0,
 ) -> list[Position]:
     """The window's positions in order of their ordinals, at most `size` of them.
@@ -108,6 +109,7 @@ def compose(
         choose: (count, tasks in the window) → the strategy's choices, best first, maybe fewer;
             never a hold-out or control task. Those that wait are not named to it: nothing may
             depend on them.
+        blocked: tasks that the strategy may not choose, asked after it chose.
         rolling_share: the part of the strategy's picks that validates first.
     """
     kept = list(kept)
@@ -150,7 +152,8 @@ def compose(
             )
         )
     unfilled = for_strategy[len(choices) :]
-    if unfilled and set(stock.others) - taken - {choice.task_id for choice in choices}:
+    chosen = {choice.task_id for choice in choices}
+    if unfilled and set(stock.others) - taken - chosen - set(blocked()):
         # There are tasks, but the strategy takes no more of them (a limit of groups): the window
         # ends here, for beyond it there would be random tasks and hold-outs alone.
         return _in_order([*kept, *(p for p in filled if p.ordinal < unfilled[0])])

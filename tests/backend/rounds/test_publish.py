@@ -43,6 +43,7 @@ def publisher(project, connect):
             ranker.choose,
             ranker.labels_of,
             context.schema,
+            ranker.blocked,
         )
 
     return fresh
