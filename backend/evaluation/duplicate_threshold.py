@@ -15,6 +15,8 @@ from strategies.arrays import Floats, row_blocks
 
 FLOOR = 0.9  # below it, items are alike in subject rather than copies of one another
 CEILING = 0.9999  # above it, the same content decoded or tokenised twice may differ by as much
+WITHOUT_ROWS = 0.95
+_FEWEST_ROWS = 15
 _SAMPLE = 2_000  # rows: two million pairs
 _QUANTILES = (0.9, 0.99, 0.999)
 _EXAMPLE_ROWS = 500
@@ -61,8 +63,8 @@ def threshold_from_random_pairs(
     are each extrapolated to the probability 1 / (n h), and the smaller z is taken: a cluster of
     near-duplicates among the pairs steepens one of the two, never both, so it cannot lift the
     threshold over itself unless it holds more than 1% of all pairs. (Such pools need groups.) Kept
-    within 0.9 and 0.9999; fewer than 15 distinct rows give 0.9 or more by the ceiling of what is
-    seen.
+    within 0.9 and 0.9999; 0.95 for fewer than 15 distinct rows, of which nothing can be learnt.
+    Fisher 1915, "Frequency distribution of the values of the correlation coefficient".
     """
     rng = np.random.default_rng(seed)
     n = len(embeddings)
@@ -70,8 +72,8 @@ def threshold_from_random_pairs(
     units = unit_rows(embeddings, rows)
     units = np.unique(np.round(units.astype(np.float32), 6), axis=0).astype(np.float64)
     units = units[np.einsum("ij,ij->i", units, units) > 0.5]  # rows of zeros are like nothing
-    if len(units) < 15:
-        return DuplicateThreshold(0.95, math.nan, (math.nan,) * 3, "too few rows")
+    if len(units) < _FEWEST_ROWS:
+        return DuplicateThreshold(WITHOUT_ROWS, math.nan, (math.nan,) * 3, "too few rows")
     single = units.astype(np.float32)
     cosines = (single @ single.T)[np.triu_indices(len(units), 1)]
     median, *levels = (float(x) for x in np.quantile(cosines, (0.5, *_QUANTILES)))

@@ -22,9 +22,9 @@ _SKETCH_WIDTHS = (32, 64, 128, 256)  # numbers by which rows are first compared
 _SKETCH_SAMPLE = 8_192  # rows that give the directions
 _TRIAL_ROWS = 1_024  # rows whose pairs tell how much a sketch excludes
 # In multiplications of a matrix product: what a pair costs apart from its product, and what one
-# costs that is gathered by itself and decided in float64 (about 1 µs, measured).
-_PAIR_COST, _SINGLE_COST = 60, 50_000
-_DENSE = 256  # with more than one candidate in so many pairs, whole products are cheaper
+# costs that is gathered by itself and decided in float64 (about 4 µs, measured).
+_PAIR_COST, _SINGLE_COST = 30, 200_000
+_DENSE = 1_000  # with more than one candidate in so many pairs, whole products are cheaper
 
 
 @dataclass(frozen=True)
