@@ -20,7 +20,7 @@ from backend.rounds.numbering import current_era, numbering
 from backend.store.database import Database
 from backend.store.evaluation_tables import ControlScore, SplitMember
 from backend.store.projects import record_event
-from backend.store.tables import Label, Pick, Project, Task
+from backend.store.tables import Label, Pick, Project, Task, TrainingManifest
 
 
 def extend_control(database: Database, session: Session, project: Project) -> int:
@@ -103,8 +103,8 @@ def extend_control(database: Database, session: Session, project: Project) -> in
 def score_control(context: ProjectContext, model: Model | None) -> int:
     """Let the model in force score the control labels that came since; how many it scored.
 
-    It was trained before it could know them. Where there is no model, that is kept too, and the
-    label trains from the start.
+    It was trained before it could know them. Where there is no model, or it does know one (labelled
+    before a new era made it control), that is kept too, and the label trains from the start.
     """
     with context.database.read() as session:
         project = context.project()
@@ -132,9 +132,11 @@ def score_control(context: ProjectContext, model: Model | None) -> int:
                 )
             )
         }
+        manifest = session.get(TrainingManifest, (project.id, project.model_round))
+        known_to_it = {int(member[0]) for member in manifest.members} if manifest else set()
     new = [task for task in control if task in rows and task not in scored]
-    known = context.cache.contains([rows[task] for task in new])
-    new = [task for task, embedded in zip(new, known, strict=True) if embedded]
+    embedded = context.cache.contains([rows[task] for task in new])
+    new = [task for task, there in zip(new, embedded, strict=True) if there]
     if not new:
         return 0
     now = time.time()
@@ -143,7 +145,8 @@ def score_control(context: ProjectContext, model: Model | None) -> int:
         None if model is None else model.probabilities(context.cache.get([rows[t] for t in new]))
     )
     for position, task in enumerate(new):
-        given = None if probabilities is None else probabilities[position]
+        blank = probabilities is None or task in known_to_it
+        given = None if blank or probabilities is None else probabilities[position]
         scores.append(
             {
                 "project_id": context.project_id,
@@ -160,7 +163,7 @@ def score_control(context: ProjectContext, model: Model | None) -> int:
         )
     with context.database.write() as session:
         context.database.upsert(session, ControlScore, scores)
-    return len(new) if model is not None else 0
+    return sum(score["predicted"] is not None for score in scores)
 
 
 def _lowered(documents: dict[str, Any], grown: dict[str, Intervals]) -> dict[str, Any]:

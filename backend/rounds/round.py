@@ -19,6 +19,7 @@ from backend.rounds import train
 from backend.rounds.context import ProjectContext
 from backend.rounds.control import score_control
 from backend.rounds.embed import embed
+from backend.rounds.evaluate import calibrate_and_measure
 from backend.rounds.memory import peak_megabytes, reset_peak
 from backend.rounds.publish import Publisher
 from backend.rounds.rank import Ranker
@@ -93,7 +94,7 @@ class RoundRun:
             model, trained_on = train.train(self._context, self._number, self._lease)
         with self._stage("evaluate"):
             self._report(stage="evaluate")
-            model, metrics = train.calibrate_and_measure(self._context, model)
+            model, metrics = calibrate_and_measure(self._context, model, self._number)
             self._lease.check()
             train.store_model(self._context, model, self._number)
             self._update(metrics=metrics, trained_on=trained_on)

@@ -4,8 +4,8 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,10 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from backend.evaluation.metrics import compute_metrics
 from backend.models.artefact import DamagedModelError, Model, load_model, save_model
-from backend.models.calibration import fit_temperature
 from backend.models.ensemble import train_ensemble
 from backend.models.head import train_head
 from backend.models.loss_head import train_loss_head
-from backend.rounds import queue
 from backend.rounds.context import ProjectContext
 from backend.rounds.fields import read_fields
 from backend.rounds.leak_guard import LeakGuard, Reason
@@ -69,11 +66,9 @@ def leaking(context: ProjectContext, tasks: LabelledTasks) -> list[Reason | None
     return guard.reasons(tasks.task_ids, fields, tasks.hashes, tasks.embeddings)
 
 
-def labelled_tasks(context: ProjectContext, role: str) -> LabelledTasks:
-    """The labelled and embedded tasks of a role that never trains, in order of id."""
-    with context.database.read() as session:
-        members = queue.holdout_roles(session, context.project())
-    return _labelled(context, lambda task_id: members.get(task_id) == role)
+def labelled_tasks(context: ProjectContext, among: Collection[int]) -> LabelledTasks:
+    """The labelled and embedded ones of these tasks, in order of id."""
+    return _labelled(context, lambda task_id: task_id in among)
 
 
 def _labelled(context: ProjectContext, wanted: Callable[[int], bool]) -> LabelledTasks:
@@ -165,22 +160,6 @@ def train(context: ProjectContext, round_number: int, lease: Lease) -> tuple[Mod
     return model, len(members)
 
 
-def calibrate_and_measure(context: ProjectContext, model: Model) -> tuple[Model, dict[str, Any]]:
-    """Fit the temperature on the validation split and measure both splits.
-
-    Every figure says how many labelled members it stands on; the temperature was fitted on the
-    validation split, so that its calibration error is flattering there and honest on the test set.
-    """
-    splits = {role: labelled_tasks(context, role) for role in ("validation", "test")}
-    validation = splits["validation"]
-    if len(validation.labels):
-        temperature = fit_temperature(model.head.logits(validation.embeddings), validation.labels)
-        model = replace(model, temperature=temperature)
-    metrics: dict[str, Any] = {role: _measured(model, split) for role, split in splits.items()}
-    metrics["temperature"] = model.temperature
-    return model, metrics
-
-
 def store_model(context: ProjectContext, model: Model, round_number: int) -> None:
     """Write the round's artefact, whole or not at all."""
     save_model(context.model_dir(round_number), model)
@@ -201,15 +180,6 @@ def stored_model(context: ProjectContext, round_number: int) -> Model | None:
         and tuple(model.head.classes) == context.schema.classes
     )
     return model if fits else None
-
-
-def _measured(model: Model, split: LabelledTasks) -> dict[str, Any]:
-    probabilities = (
-        model.probabilities(split.embeddings)
-        if len(split.labels)
-        else np.zeros((0, len(model.classes)), dtype=np.float32)
-    )
-    return asdict(compute_metrics(probabilities, split.labels, model.classes))
 
 
 def _labelled_rows(session: Session, project_id: int) -> Sequence[Any]:

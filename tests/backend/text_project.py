@@ -12,6 +12,7 @@ from backend.config import QueueConfig
 from backend.evaluation.holdout import permanent_random_number
 from backend.rounds import mirror, train
 from backend.rounds.context import ProjectContext
+from backend.rounds.evaluate import calibrate_and_measure
 from backend.rounds.labels import derive_labels
 from backend.rounds.schema import apply_label_config
 from backend.settings import Settings
@@ -245,7 +246,7 @@ class TextProject:
         context = self.context()
         lease = self.lease("round")
         model, _ = train.train(context, number, lease)
-        model, _ = train.calibrate_and_measure(context, model)
+        model, _ = calibrate_and_measure(context, model, number)
         train.store_model(context, model, number)
         self.update(model_round=number, round_number=number)
         work.release(lease)

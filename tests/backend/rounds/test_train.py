@@ -141,30 +141,6 @@ def test_the_model_goes_on_when_a_class_is_added(trained):
     assert model.head.counts.tolist() == [10, 10, 10, 0]
 
 
-def test_metrics_say_on_how_many_labelled_members_they_stand(text_project):
-    text_project.hold_out(test=range(31, 49), validation=range(49, 61))
-    text_project.annotate_truly([*range(1, 31), *range(31, 43), *range(49, 60)])
-    context = text_project.context()
-    model, _ = train.train(context, 1, text_project.lease("round"))
-    model, metrics = train.calibrate_and_measure(context, model)
-    assert (metrics["test"]["labelled"], metrics["validation"]["labelled"]) == (12, 11)
-    assert metrics["test"]["accuracy"] > 0.6  # chance is a third
-    assert 0 <= metrics["test"]["macro_f1"] <= 1
-    assert 0 <= metrics["test"]["expected_calibration_error"] <= 1
-    assert metrics["temperature"] == model.temperature != 1.0
-    json.dumps(metrics)
-
-
-def test_without_labelled_holdouts_nothing_is_claimed(text_project):
-    text_project.annotate_truly(range(1, 31))
-    context = text_project.context()
-    model, _ = train.train(context, 1, text_project.lease("round"))
-    model, metrics = train.calibrate_and_measure(context, model)
-    for split in ("test", "validation"):
-        assert (metrics[split]["labelled"], metrics[split]["accuracy"]) == (0, None)
-    assert model.temperature == 1.0
-
-
 def test_a_round_without_any_label_has_an_even_model(text_project):
     context = text_project.context()
     model, trained_on = train.train(context, 1, text_project.lease("round"))

@@ -1,0 +1,122 @@
+"""What a round measures: each set apart, and nothing claimed without labels."""
+
+import json
+
+import pytest
+
+from backend.rounds import queue, train
+from backend.rounds.control import score_control
+from backend.rounds.evaluate import calibrate_and_measure, control_figures
+from backend.rounds.window import Position
+from backend.store.evaluation_tables import ControlScore, SplitMember
+from backend.store.tables import Project
+from tests.backend.text_project import topic_of
+
+
+def test_metrics_say_on_how_many_labelled_members_they_stand(text_project):
+    text_project.hold_out(test=range(31, 49), validation=range(49, 61))
+    text_project.annotate_truly([*range(1, 31), *range(31, 43), *range(49, 60)])
+    context = text_project.context()
+    model, _ = train.train(context, 1, text_project.lease("round"))
+    model, metrics = calibrate_and_measure(context, model, 1)
+    assert (metrics["test"]["labelled"], metrics["validation"]["labelled"]) == (12, 11)
+    assert metrics["test"]["accuracy"] > 0.6  # chance is a third
+    assert 0 <= metrics["test"]["macro_f1"] <= 1
+    assert 0 <= metrics["test"]["expected_calibration_error"] <= 1
+    assert metrics["temperature"] == model.temperature != 1.0
+    json.dumps(metrics)
+
+
+def test_without_labelled_holdouts_nothing_is_claimed(text_project):
+    text_project.annotate_truly(range(1, 31))
+    context = text_project.context()
+    model, _ = train.train(context, 1, text_project.lease("round"))
+    model, metrics = calibrate_and_measure(context, model, 1)
+    for split in ("test", "validation"):
+        assert (metrics[split]["labelled"], metrics[split]["accuracy"]) == (0, None)
+    assert model.temperature == 1.0
+
+
+def test_late_test_members_are_a_supplement(text_project):
+    text_project.hold_out(test=range(31, 41))
+    text_project.annotate_truly(range(1, 41))
+    with text_project.database.write() as session:
+        for task_id in (38, 39, 40):
+            session.get_one(SplitMember, (text_project.id, 1, task_id)).late = True
+    context = text_project.context()
+    model, _ = train.train(context, 1, text_project.lease("round"))
+    _, metrics = calibrate_and_measure(context, model, 1)
+    assert (metrics["test"]["labelled"], metrics["supplement"]["labelled"]) == (7, 3)
+
+
+class TestControl:
+    """Validation (c): each label counts for the model that did not know it."""
+
+    @pytest.fixture
+    def queued(self, text_project):
+        text_project.hold_out(control=range(30, 42))
+        text_project.annotate_truly(range(1, 21))
+        text_project.train_round(1)
+        with text_project.database.write() as session:
+            project = session.get_one(Project, text_project.id)
+            order = [task for task, _ in queue.stock(session, project).control]
+            positions = [
+                Position(n, "random", task, "random", None, 0.2) for n, task in enumerate(order)
+            ]
+            queue.stage(session, project, "v1", 1, list(enumerate(positions)))
+            queue.put_in_force(text_project.database, session, project, "v1")
+        return text_project, order
+
+    def test_only_the_answered_prefix_counts(self, queued):
+        project, order = queued
+        # The fourth in order is not answered yet: the fifth may be no typical one.
+        project.annotate_truly([*order[:3], order[4]])
+        context = project.context()
+        score_control(context, context.live_model())
+        figures = control_figures(context, 2)
+        assert figures["all"]["items"] == 3
+        project.annotate_truly([order[3]])
+        score_control(context, context.live_model())
+        assert control_figures(context, 2)["all"]["items"] == 5
+
+    def test_skips_widen_what_is_known_and_are_never_replaced(self, queued):
+        project, order = queued
+        project.annotate_truly(order[:6])
+        for task in order[6:8]:
+            project.annotate(task, None, skipped=True)
+        context = project.context()
+        score_control(context, context.live_model())
+        figures = control_figures(context, 2)
+        assert (figures["skips"]["asked"], figures["skips"]["skipped"]) == (8, 2)
+        right = figures["all"]["hits"]
+        assert figures["skips"]["low"] == right / 8
+        assert figures["skips"]["high"] == (right + 2) / 8
+        assert "2 of 8" in figures["skips"]["warning"]
+
+    def test_recent_rounds_are_told_apart_and_corrected_labels_count(self, queued):
+        project, order = queued
+        first = [project.annotate(task, topic_of(task)) for task in order[:4]]
+        context = project.context()
+        score_control(context, context.live_model())
+        project.train_round(2)
+        project.annotate_truly(order[4:6])
+        score_control(project.context(), project.context().live_model())
+        figures = control_figures(project.context(), 5)
+        assert (figures["all"]["items"], figures["recent"]["items"]) == (6, 2)
+        hits = figures["all"]["hits"]
+        wrong = next(name for name in ("weather", "cooking") if name != topic_of(order[0]))
+        project.edit(first[0], wrong)
+        with project.database.read() as session:
+            said = session.get_one(ControlScore, (project.id, order[0])).predicted
+        change = (said == wrong) - (said == topic_of(order[0]))
+        assert control_figures(project.context(), 5)["all"]["hits"] == hits + change
+        json.dumps(figures)
+
+    def test_a_model_is_never_scored_on_what_it_trained_on(self, text_project):
+        """Labelled before a new era made it a control task: the model knows it already."""
+        text_project.annotate_truly(range(1, 31))
+        text_project.train_round(1)
+        text_project.hold_out(control=[5, 40])
+        text_project.annotate_truly([40])
+        context = text_project.context()
+        assert score_control(context, context.live_model()) == 1
