@@ -17,9 +17,10 @@ FEWEST_REFITS = 20
 class LabelsSaved:
     """1 - n_s/|C|: negative where the queue needs more labels than the control, at least -1.
 
-    needed   n_s, the queue's labels that first reach the level of the |C| control labels
+    needed   n_s, the queue's labels that first reach the level of the |C| control labels; None
+             where 2|C| do not: the share is then -1, which stands for -1 or less
     level    that level, the accuracy with all control labels
-    reason   why there is no share, or no interval
+    reason   why there is no share, no interval, or no number needed
     """
 
     share: float | None
@@ -54,11 +55,11 @@ def labels_saved(
 
     The mean accuracy over the sizes is made monotone by least squares (a running maximum would
     take each lucky fit for progress) and read linearly between them. Interval: percentiles over
-    `draws`, each a refit and a draw of item groups with replacement; one that does not get there
-    within 2|C| counts as -1. None with a reason: below 20 refits the interval, because one over
-    items alone takes the luck of a few labels for skill; without items, where the control labels
-    have not raised the level, or where the queue does not reach it within 2|C|, everything.
-    Raises ValueError for shapes that do not fit.
+    `draws`, each a refit and a draw of item groups with replacement. A curve that does not get
+    there within 2|C| counts as -1: left out, it would make a saving of mere chance. None with a
+    reason: below 20 refits the interval, because one over items alone takes the luck of a few
+    labels for skill; without items, and where the control labels have not raised the level,
+    everything. Raises ValueError for shapes that do not fit.
     """
     points = np.asarray(sizes, dtype=np.float64)
     strategy, control = np.asarray(strategy_hits), np.asarray(control_hits)
@@ -83,12 +84,13 @@ def labels_saved(
         reason = "the control labels have not raised the level above the start"
         return LabelsSaved(None, None, None, None, control_labels, level, reason)
     needed = first_reach(points, curve, level)
+    share = -1.0 if needed is None else 1 - needed / control_labels
+    reasons = []
     if needed is None:
-        reason = "the queue's labels do not reach the level within twice the control labels"
-        return LabelsSaved(None, None, None, None, control_labels, level, reason)
-    share = 1 - needed / control_labels
+        reasons.append("the level is not reached within twice the control labels: -1 or less")
     if refits < FEWEST_REFITS:
-        reason = f"no interval: {refits} refits on redrawn labels, {FEWEST_REFITS} are needed"
+        reasons.append(f"no interval: {refits} refits on redrawn labels, {FEWEST_REFITS} needed")
+        reason = "; ".join(reasons)
         return LabelsSaved(share, None, None, needed, control_labels, level, reason)
     rng = np.random.default_rng(seed)
     numbers = group_numbers(groups, items)
@@ -104,9 +106,9 @@ def labels_saved(
         found[draw] = -1.0 if reached is None else 1 - reached / control_labels
     tail = (1 - confidence) / 2
     low, high = np.quantile(found, [tail, 1 - tail])
-    return LabelsSaved(
-        share, min(float(low), share), max(float(high), share), needed, control_labels, level, None
-    )
+    low, high = min(float(low), share), max(float(high), share)
+    reason = "; ".join(reasons) or None
+    return LabelsSaved(share, low, high, needed, control_labels, level, reason)
 
 
 def monotone(curve: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ def covers(found, truth):
     return found.low <= truth <= found.high
 
 
-@runs(quick=1_000, full=20_000)
+@runs(quick=600, full=20_000)
 @pytest.mark.parametrize("share", [0.7, 0.9])
 @pytest.mark.parametrize("items", [30, 60, 100, 400])
 def test_ungrouped_accuracies(items, share, runs):
@@ -59,7 +59,7 @@ def test_accuracies_of_patients_with_ten_slices(share, groups, correlation, runs
         assert plain / runs < {0.1: 0.91, 0.35: 0.75}[correlation]
 
 
-@runs(quick=600, full=10_000)
+@runs(quick=400, full=10_000)
 @pytest.mark.parametrize("correlation", [0.1, 0.35])
 def test_accuracies_of_patients_of_very_different_sizes(correlation, runs):
     """1 to 60 slices: intervals are a little short, and never far."""
@@ -118,7 +118,7 @@ EXPECTED = float(normal_below(0.9 / np.sqrt(2.49)))
 @pytest.mark.parametrize("kappa", [0.5, 0.9])
 @pytest.mark.parametrize("size", [1, 10])
 def test_kappa_of_two_annotators(size, kappa, runs):
-    """Three equally frequent classes; the second repeats the first or guesses, by item or patient."""
+    """Three classes; the second repeats the first, or guesses: by item, or by patient."""
     rng = np.random.default_rng(size)
     covered = 0
     for _ in range(runs):
