@@ -141,7 +141,7 @@ def _projected(embeddings: Floats, directions: int) -> NDArray[np.float64]:
     chosen = np.arange(count, dtype=np.int64) * n // count
     sample = np.array(embeddings[chosen], dtype=np.float64)
     sample -= sample.mean(axis=0)
-    axes = np.linalg.eigh(sample.T @ sample)[1][:, ::-1][:, :directions]
+    axes = np.ascontiguousarray(np.linalg.eigh(sample.T @ sample)[1][:, ::-1][:, :directions])
     projected = np.empty((n, axes.shape[1]))
     for block in row_blocks(n, d):
         projected[block] = float64_rows(embeddings, block) @ axes

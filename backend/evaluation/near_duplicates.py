@@ -174,7 +174,7 @@ class _PairSearch:
 
     def decide(self, candidates: NDArray[np.bool_], left: slice, right: slice) -> None:
         """The pairs of two blocks that are True in candidates (rows, columns)."""
-        row, column = np.nonzero(candidates)
+        row, column = np.divmod(np.flatnonzero(candidates), candidates.shape[1])
         first, second = row + left.start, column + right.start
         upper = second > first
         first, second = first[upper], second[upper]
@@ -202,9 +202,11 @@ def _cheapest_sketch(embeddings: Floats, threshold: float) -> NDArray[np.float32
     widths = [width for width in _SKETCH_WIDTHS if width < d]
     if not n or not widths:
         return None
-    sample = unit_rows(embeddings, _spread_rows(n, _SKETCH_SAMPLE))
-    directions = np.linalg.eigh(sample.T @ sample)[1][:, ::-1]
-    trial = unit_rows(embeddings, _spread_rows(n, _TRIAL_ROWS))
+    # Rows that the directions come from look better in them than others do.
+    spread = _spread_rows(n, _SKETCH_SAMPLE + _TRIAL_ROWS)
+    tried = np.arange(len(spread)) % (1 + _SKETCH_SAMPLE // _TRIAL_ROWS) == 0
+    sample, trial = unit_rows(embeddings, spread[~tried]), unit_rows(embeddings, spread[tried])
+    directions = np.ascontiguousarray(np.linalg.eigh(sample.T @ sample)[1][:, ::-1])
     floor = np.float32(threshold - 2 * cosine_error(d + 1))
     best, cheapest = None, float(d + _PAIR_COST)
     for width in widths:
