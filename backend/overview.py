@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from backend.embedded_counts import embedded_count
 from backend.errors import EncoderUnavailableError
+from backend.holdouts import ROLES, holdout_overview, sealed
 from backend.settings import Settings
 from backend.store.database import Database
-from backend.store.evaluation_tables import SplitMember
 from backend.store.projects import all_projects, installation_name, model_version
 from backend.store.tables import (
     Annotation,
@@ -83,7 +83,7 @@ def project_overview(settings: Settings, database: Database, project: Project) -
             "model_version": model_version(name, project.model_round),
             "queue": _queue(session, project),
             "rules": _rules(session, project.id),
-            "holdout": _holdout(session, project),
+            "holdout": holdout_overview(session, project),
             "work": _work(session, project.id),
             "rounds": _rounds(session, project.id),
             "config": project.config,
@@ -94,6 +94,7 @@ def project_overview(settings: Settings, database: Database, project: Project) -
             "events": _events(session, project.id),
             "polls": project.polls,
         }
+        overview["ledger"] = _ledger(project, overview["holdout"])
     trouble = None
     try:
         overview["embedded"] = embedded_count(settings, database, project, pool)
@@ -158,26 +159,22 @@ def _rules(session: Session, project_id: int) -> list[dict[str, Any]]:
     ]
 
 
-def _holdout(session: Session, project: Project) -> dict[str, Any]:
-    rows = session.execute(
-        sa.select(SplitMember.role, sa.func.count(), sa.func.count(Label.task_id))
-        .outerjoin(
-            Label,
-            sa.and_(
-                Label.project_id == SplitMember.project_id,
-                Label.task_id == SplitMember.task_id,
-                Label.status == "settled",
-            ),
-        )
-        .where(SplitMember.project_id == project.id, SplitMember.era == project.era)
-        .group_by(SplitMember.role)
+def _ledger(project: Project, holdout: dict[str, Any]) -> dict[str, Any]:
+    """What evaluation costs: labels of test, validation (a) and control within the budget."""
+    budget = int(project.config.get("budget") or 0)
+    spent = sum(holdout[role]["labelled"] for role in ROLES)
+    planned = (
+        holdout["test"]["size"]
+        + holdout["validation"]["size"]
+        + round(float(project.config.get("random_share", 0.0)) * budget)
     )
-    found = {role: {"size": int(size), "labelled": int(n)} for role, size, n in rows}
-    nothing = {"size": 0, "labelled": 0}
+    cap = float(project.config.get("evaluation_cap", 0.3))
     return {
-        "era": project.era,
-        "test": found.get("test", nothing),
-        "validation": found.get("validation", nothing),
+        "spent": {role: holdout[role]["labelled"] for role in ROLES},
+        "labels": spent,
+        "planned": planned,
+        "planned_share": planned / budget if budget else 0.0,
+        "cap": cap,
     }
 
 
@@ -243,7 +240,7 @@ def _rounds(session: Session, project_id: int) -> list[dict[str, Any]]:
             "trained_on": row.trained_on,
             "strategy": row.strategy,
             "note": row.note,
-            "metrics": row.metrics,
+            "metrics": sealed(row.metrics),
             "seconds": row.seconds,
             "started_at": row.started_at,
             "finished_at": row.finished_at,
@@ -317,6 +314,29 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
             "The hold-outs are not drawn yet: that waits until the number of tasks stays the same "
             f"for {settings.stable_total_seconds:.0f} s."
         )
+    holdout = overview["holdout"]
+    if not holdout.get("intact", True):
+        found.append(
+            "The hold-out manifest does not fit its hash: the state was edited by hand. Figures of "
+            "the test set mean nothing until `asknext holdout reset`."
+        )
+    changed = holdout.get("changed", {"deleted": 0, "content": 0})
+    if changed["deleted"] or changed["content"]:
+        found.append(
+            f"Of the frozen hold-outs {changed['deleted']} tasks were deleted and "
+            f"{changed['content']} have other content now."
+        )
+    guard = _last_metric(overview, "leak_guard")
+    if guard and guard["refused"] is not None:
+        found.append(
+            f"A near-duplicate threshold of {guard['refused']:.4f} would keep more than 10% of the "
+            f"pool from training; {guard['threshold']:.4f} is in force instead."
+        )
+    control = _last_metric(overview, "control")
+    if control and control["skips"]["warning"]:
+        found.append(control["skips"]["warning"] + ".")
+    if not overview["config"].get("random_share"):
+        found.append("There is no random control: nothing tells whether the strategy helps.")
     found += [
         f"The tab {rule['title']!r} is not in force: {rule['error']}"
         for rule in overview["rules"]
@@ -336,3 +356,11 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
     if budget is not None and overview["labelled"] >= budget:
         found.append(f"The budget of {budget} labels is spent.")
     return found
+
+
+def _last_metric(overview: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """A figure of the newest round that was measured."""
+    for record in reversed(overview["rounds"]):
+        if record["metrics"] and name in record["metrics"]:
+            return dict(record["metrics"][name])
+    return None

@@ -94,14 +94,14 @@ def project_panel(
     if project.get("last_error"):
         facts.add_row("trouble", Text(str(project["last_error"]), style="red"))
     rounds = Table(box=None)
-    for heading in ("round", "labels", "validation accuracy", "test accuracy", "seconds"):
+    for heading in ("round", "labels", "validation accuracy", "random control", "seconds"):
         rounds.add_column(heading, justify="right")
     for entry in finished_rounds(project)[-ROUNDS_SHOWN:]:
         rounds.add_row(
             str(entry["number"]),
             str(entry["labelled"]),
             accuracy_text(entry, "validation"),
-            accuracy_text(entry, "test"),
+            control_text(entry),
             f"{sum((entry.get('seconds') or {}).values()):.1f}",
         )
     title = f"{project['title']} ({project['kind']}, project {project['id']})"
@@ -155,6 +155,14 @@ def accuracy_text(entry: Mapping[str, Any], split: str) -> str:
     if figures.get("accuracy") is None:
         return "-"
     return f"{figures['accuracy']:.3f} on {figures.get('labelled', '?')}"
+
+
+def control_text(entry: Mapping[str, Any]) -> str:
+    """Return how often models were right on random tasks before they trained on them."""
+    figures = ((entry.get("metrics") or {}).get("control") or {}).get("all") or {}
+    if figures.get("value") is None:
+        return "-"
+    return f"{figures['value']:.3f} on {figures['items']}"
 
 
 def finished_rounds(project: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -70,8 +70,16 @@ def _rows(overview: dict[str, Any]) -> list[tuple[str, str]]:
         *(("Rule", _rule_line(rule)) for rule in overview["rules"]),
         (
             "Hold-outs",
-            f"test {_share(holdout['test'])}, validation {_share(holdout['validation'])} labelled",
+            f"test {_share(holdout['test'])}, validation {_share(holdout['validation'])} labelled"
+            + (
+                f" · era {holdout['era']}, manifest {holdout['digest'][:12]}, test curve opened "
+                f"{holdout['looks']} times"
+                if holdout.get("digest")
+                else ""
+            ),
         ),
+        ("Control", _control_line(overview)),
+        ("Evaluation", _ledger_line(overview["ledger"], budget)),
         ("Round", _round_line(overview)),
         ("Quality", _quality(overview["rounds"])),
         ("Now", _work_line(overview["work"])),
@@ -142,15 +150,42 @@ def _quality(rounds: list[dict[str, Any]]) -> str:
 
 def _measured(metrics: dict[str, Any]) -> str:
     parts = []
-    for role in ("validation", "test"):
+    for role, name in (("validation", "validation"), ("rolling", "the strategy's blind picks")):
         split = metrics.get(role) or {}
         if split.get("accuracy") is None:
             continue
         parts.append(
-            f"{role}: accuracy {split['accuracy']:.3f}, macro-F1 {split['macro_f1']:.3f} "
+            f"{name}: accuracy {split['accuracy']:.3f}, macro-F1 {split['macro_f1']:.3f} "
             f"on {split['labelled']} labelled"
         )
     return " · ".join(parts)
+
+
+def _control_line(overview: dict[str, Any]) -> str:
+    """The random control: how much of it is labelled, and how often the model was right on it."""
+    text = f"random {_share(overview['holdout']['control'])} labelled"
+    figures = next(
+        (r["metrics"]["control"] for r in reversed(overview["rounds"])
+         if "control" in (r["metrics"] or {})),
+        None,
+    )  # fmt: skip
+    if figures is None:
+        return text
+    for name, words in (("recent", f"last {figures['rounds']} rounds"), ("all", "all rounds")):
+        found = figures[name]
+        if found["low"] is not None:
+            text += (
+                f" · {words}: accuracy before training {found['value']:.3f} "
+                f"({found['low']:.3f} to {found['high']:.3f}) on {found['items']}"
+            )
+    return text
+
+
+def _ledger_line(ledger: dict[str, Any], budget: int) -> str:
+    return (
+        f"{ledger['labels']:,} labels spent on measuring, {ledger['planned']:,} planned: "
+        f"{ledger['planned_share']:.0%} of {budget:,} (at most {ledger['cap']:.0%})"
+    )
 
 
 def _work_line(work: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from backend import config_history, stream
 from backend.connection import write_back
 from backend.errors import RequestError
 from backend.explanation import explain
+from backend.holdouts import manifest, open_test_curve, start_new_era
 from backend.labelstudio import LabelStudio
 from backend.overview import project_overview
 from backend.protocol import decode
@@ -82,6 +83,33 @@ async def explanation(request: Request, number: int, task: int) -> dict[str, Any
         return explain(state.database, _project(state, number), task)
 
     return await asyncio.to_thread(read)
+
+
+@router.get("/projects/{number}/holdout")
+async def holdout(request: Request, number: int) -> dict[str, Any]:
+    """The frozen manifest: members, rule, hash."""
+    state = state_of(request)
+    return await asyncio.to_thread(lambda: manifest(state.database, _project(state, number)))
+
+
+@router.post("/projects/{number}/holdout/open")
+async def open_holdout(request: Request, number: int) -> dict[str, Any]:
+    """The sealed test curve; every call is one more look, which is counted."""
+    state = state_of(request)
+    return await asyncio.to_thread(lambda: open_test_curve(state.database, _project(state, number)))
+
+
+@router.post("/projects/{number}/holdout/reset")
+async def reset_holdout(request: Request, number: int) -> JSONResponse:
+    """Give up the hold-outs; the next sync draws those of a new era."""
+    state = state_of(request)
+
+    def start() -> int:
+        era = start_new_era(state.database, _project(state, number))
+        state.pusher.wake()
+        return era
+
+    return JSONResponse({"era": await asyncio.to_thread(start)}, status_code=202)
 
 
 @router.post("/projects/{number}/rank")

@@ -200,6 +200,7 @@ def test_holdouts_of_the_current_era_with_their_labelled_members(settings, datab
         "era": 1,
         "test": {"size": 2, "labelled": 1},
         "validation": {"size": 1, "labelled": 0},
+        "control": {"size": 0, "labelled": 0},
     }
 
 
@@ -283,7 +284,8 @@ def test_rounds_come_oldest_first_and_events_newest_first(settings, database, pr
             session.flush()
     found = project_overview(settings, database, project)
     assert [row["number"] for row in found["rounds"]] == [1, 2]
-    assert found["rounds"][0]["metrics"]["test"]["labelled"] == 8
+    # What the test set says stays sealed.
+    assert found["rounds"][0]["metrics"]["test"] == {"labelled": 8, "sealed": True}
     assert [row["message"] for row in found["events"]] == [f"event {n}" for n in range(24, 4, -1)]
     assert found["model_version"] == f"asknext-{installation_name(database)}-m1"
 

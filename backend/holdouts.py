@@ -1,0 +1,205 @@
+"""The hold-outs as an admin sees them: the manifest, the sealed test curve, a new era."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from backend.errors import RequestError
+from backend.rounds.holdout import manifest_digest
+from backend.store import work
+from backend.store.database import Database
+from backend.store.evaluation_tables import HoldoutEra, SplitMember
+from backend.store.projects import record_event
+from backend.store.tables import Label, Project, Round, Task
+
+ROLES = ("test", "validation", "control")
+
+
+def holdout_overview(session: Session, project: Project) -> dict[str, Any]:
+    """Sizes and labels of each role, the manifest's hash, and what became of its members since."""
+    era = session.get(HoldoutEra, (project.id, project.era))
+    sizes = _sizes(session, project)
+    document: dict[str, Any] = {"era": project.era, **sizes}
+    if era is None:
+        return document
+    return {
+        **document,
+        "digest": era.digest,
+        "intact": era.digest == manifest_digest(era),
+        "drawn_at": era.drawn_at,
+        "group_by": era.group_by,
+        "strata": era.strata,
+        "looks": era.looks,
+        "late": _late(session, project),
+        "changed": _changed(session, project, era),
+        "frames": era.frames,
+        "reports": era.reports,
+    }
+
+
+def manifest(database: Database, project: Project) -> dict[str, Any]:
+    """The frozen members with their content's hashes, the rule and the hash of it all.
+
+    Raises:
+        RequestError: nothing is drawn yet.
+    """
+    with database.read() as session:
+        era = _era(session, project)
+        return {
+            "era": era.era,
+            "digest": era.digest,
+            "drawn_at": era.drawn_at,
+            "group_by": era.group_by,
+            "strata": era.strata,
+            "intervals": era.intervals,
+            "members": [
+                {"task": task, "role": role, "content_hash": content, "u": u}
+                for task, role, content, u in era.manifest
+            ],
+        }
+
+
+def open_test_curve(database: Database, project: Project) -> dict[str, Any]:
+    """The accuracy of every round on the sealed test set; each call is one more look.
+
+    Raises:
+        RequestError: nothing is drawn yet.
+    """
+    with database.write() as session:
+        era = _era(session, project)
+        era.looks += 1
+        record_event(
+            session,
+            project.id,
+            "info",
+            f"The test curve of era {era.era} was opened (look {era.looks}).",
+        )
+        rounds = session.scalars(
+            sa.select(Round)
+            .where(Round.project_id == project.id, Round.started_at >= era.drawn_at)
+            .order_by(Round.number)
+        )
+        return {
+            "era": era.era,
+            "digest": era.digest,
+            "looks": era.looks,
+            "rounds": [
+                {
+                    "number": row.number,
+                    "labelled": row.labelled,
+                    "trained_on": row.trained_on,
+                    "test": row.metrics["test"],
+                    "supplement": row.metrics.get("supplement"),
+                }
+                for row in rounds
+                if row.metrics and "test" in row.metrics
+            ],
+        }
+
+
+def start_new_era(database: Database, project: Project) -> int:
+    """Give up the hold-outs in force, so that the next sync draws those of a new era; its number.
+
+    The old members become ordinary tasks and their labels train.
+
+    Raises:
+        RequestError: nothing is drawn yet.
+    """
+    with database.write() as session:
+        era = _era(session, project)
+        session.execute(
+            sa.update(Project).where(Project.id == project.id).values(holdout_drawn_at=None)
+        )
+        record_event(
+            session,
+            project.id,
+            "warning",
+            f"The hold-outs of era {era.era} were given up after {era.looks} looks at the test "
+            "curve; curves before and after cannot be compared.",
+        )
+        work.request_in(session, project.id, "sync")
+        return era.era + 1
+
+
+def sealed(metrics: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A round's metrics without what the test set says."""
+    if metrics is None:
+        return None
+    kept = {name: value for name, value in metrics.items() if name not in ("test", "supplement")}
+    for name in ("test", "supplement"):
+        if name in metrics:
+            kept[name] = {"labelled": metrics[name]["labelled"], "sealed": True}
+    return kept
+
+
+def _era(session: Session, project: Project) -> HoldoutEra:
+    project = session.get_one(Project, project.id)
+    era = session.get(HoldoutEra, (project.id, project.era))
+    if era is None or project.holdout_drawn_at is None:
+        raise RequestError(
+            "holdout",
+            "The hold-outs are not drawn yet.",
+            "They are drawn once the number of tasks stands still; `asknext status` says so.",
+            409,
+        )
+    return era
+
+
+def _sizes(session: Session, project: Project) -> dict[str, dict[str, int]]:
+    rows = session.execute(
+        sa.select(SplitMember.role, sa.func.count(), sa.func.count(Label.task_id))
+        .outerjoin(
+            Label,
+            sa.and_(
+                Label.project_id == SplitMember.project_id,
+                Label.task_id == SplitMember.task_id,
+                Label.status == "settled",
+            ),
+        )
+        .where(SplitMember.project_id == project.id, SplitMember.era == project.era)
+        .group_by(SplitMember.role)
+    )
+    found = {role: {"size": int(size), "labelled": int(n)} for role, size, n in rows}
+    return {role: found.get(role, {"size": 0, "labelled": 0}) for role in ROLES}
+
+
+def _late(session: Session, project: Project) -> int:
+    return int(
+        session.scalar(
+            sa.select(sa.func.count())
+            .select_from(SplitMember)
+            .where(
+                SplitMember.project_id == project.id,
+                SplitMember.era == project.era,
+                SplitMember.role != "control",
+                SplitMember.late,
+            )
+        )
+        or 0
+    )
+
+
+def _changed(session: Session, project: Project, era: HoldoutEra) -> dict[str, int]:
+    """Members whose content changed, or that were deleted in Label Studio, since the draw."""
+    frozen = {task: content for task, _, content, _ in era.manifest}
+    rows = session.execute(
+        sa.select(Task.task_id, Task.content_hash, Task.deleted_at).where(
+            Task.project_id == project.id,
+            Task.task_id.in_(
+                sa.select(SplitMember.task_id).where(
+                    SplitMember.project_id == project.id, SplitMember.era == era.era
+                )
+            ),
+        )
+    ).all()
+    there = {row.task_id: row for row in rows if row.task_id in frozen}
+    deleted = {task for task, row in there.items() if row.deleted_at is not None}
+    return {
+        "deleted": len(deleted),
+        "content": sum(
+            (row.content_hash.hex() if row.content_hash else None) != frozen[task]
+            for task, row in there.items()
+            if task not in deleted
+        ),
+    }
