@@ -54,8 +54,9 @@ def proportion(
     right = np.asarray(hits, dtype=bool)
     numbers = group_numbers(groups, len(right))
     n, k = len(right), int(right.sum())
+    if not 0 < level < 1:
+        raise ValueError(f"level {level}: expected a number between 0 and 1, such as 0.95")
     if n == 0:
-        normal_quantile((1 + level) / 2)
         return Proportion(None, None, None, 0, 0, 0, None, level, "nothing is labelled yet")
     p = k / n
     spread = clustered_variance(right.astype(np.float64), numbers)

@@ -90,8 +90,7 @@ def labels_saved(
         reasons.append("the level is not reached within twice the control labels: -1 or less")
     if refits < FEWEST_REFITS:
         reasons.append(f"no interval: {refits} refits on redrawn labels, {FEWEST_REFITS} needed")
-        reason = "; ".join(reasons)
-        return LabelsSaved(share, None, None, needed, control_labels, level, reason)
+        return LabelsSaved(share, None, None, needed, control_labels, level, "; ".join(reasons))
     rng = np.random.default_rng(seed)
     numbers = group_numbers(groups, items)
     count = int(numbers.max()) + 1
@@ -107,8 +106,7 @@ def labels_saved(
     tail = (1 - confidence) / 2
     low, high = np.quantile(found, [tail, 1 - tail])
     low, high = min(float(low), share), max(float(high), share)
-    reason = "; ".join(reasons) or None
-    return LabelsSaved(share, low, high, needed, control_labels, level, reason)
+    return LabelsSaved(share, low, high, needed, control_labels, level, "; ".join(reasons) or None)
 
 
 def monotone(curve: NDArray[np.floating]) -> NDArray[np.float64]:
