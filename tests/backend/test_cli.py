@@ -326,3 +326,37 @@ class TestConfig:
     def test_show_lists_every_setting(self, run):
         shown = run("config", "show", "--project", "7").stdout
         assert all(name in shown for name in QueueConfig.model_fields)
+
+
+class TestHoldout:
+    """`asknext holdout`: the manifest, the sealed curve, a new era."""
+
+    @pytest.fixture
+    def drawn(self, database, project):
+        from backend.rounds import mirror
+        from backend.rounds.holdout import draw_splits
+
+        with database.write() as session:
+            row = session.get_one(Project, project.id)
+            tasks = [{"id": n, "data": {"text": f"Text {n}"}} for n in range(1, 41)]
+            mirror.write_tasks(database, session, row, tasks)
+            draw_splits(database, session, row)
+
+    @pytest.mark.usefixtures("project")
+    def test_before_the_draw_it_says_when_that_is(self, run):
+        result = run("holdout", "show", "--project", "7")
+        assert result.exit_code == 1
+        assert "not drawn yet" in result.stderr
+
+    @pytest.mark.usefixtures("drawn")
+    def test_it_shows_opens_and_resets(self, run):
+        shown = json.loads(run("holdout", "show", "--project", "7", "--json").stdout)
+        assert shown["digest"][:12] in run("holdout", "show", "--project", "7").stdout
+        opened = json.loads(run("holdout", "open", "--project", "7", "--json").stdout)
+        assert (opened["looks"], opened["rounds"]) == (1, [])
+        assert "look 2" in run("holdout", "open", "--project", "7").stdout
+        assert "opened 2 times" in run("status", "--project", "7").stdout
+        assert run("holdout", "reset", "--project", "7").exit_code == 1  # nobody said yes
+        assert "Era 2" in run("holdout", "reset", "--project", "7", "--yes").stdout
+        assert run("holdout", "show", "--project", "7").exit_code == 1
+        assert shown["era"] == 1

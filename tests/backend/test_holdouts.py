@@ -1,0 +1,131 @@
+"""The hold-outs as an admin sees them: frozen, sealed, and given up only in words."""
+
+import pytest
+import sqlalchemy as sa
+
+from backend.config import QueueConfig
+from backend.errors import RequestError
+from backend.holdouts import manifest, open_test_curve, start_new_era
+from backend.overview import project_overview
+from backend.rounds import mirror
+from backend.rounds.holdout import draw_splits
+from backend.rounds.train import training_tasks
+from backend.store.evaluation_tables import HoldoutEra
+from backend.store.tables import Event, Project, Round
+
+
+@pytest.fixture
+def drawn(text_project):
+    """The text project with drawn hold-outs and one measured round."""
+    config = QueueConfig(encoder="static", test_size=10, validation_size=5, budget=200)
+    text_project.update(config=config.model_dump(mode="json"))
+    draw(text_project)
+    with text_project.database.write() as session:
+        session.add(
+            Round(
+                project_id=text_project.id,
+                number=1,
+                state="done",
+                labelled=30,
+                trained_on=20,
+                started_at=text_project.row().holdout_drawn_at + 1.0,
+                metrics={
+                    "test": {"accuracy": 0.6125, "macro_f1": 0.6, "labelled": 10},
+                    "validation": {"accuracy": 0.8, "macro_f1": 0.75, "labelled": 5},
+                },
+            )
+        )
+    return text_project
+
+
+def draw(project):
+    with project.database.write() as session:
+        draw_splits(project.database, session, session.get_one(Project, project.id))
+
+
+def overview(project):
+    return project_overview(project.settings, project.database, project.row())
+
+
+def test_what_the_test_set_says_is_in_no_overview(drawn):
+    found = overview(drawn)
+    assert found["rounds"][0]["metrics"]["test"] == {"labelled": 10, "sealed": True}
+    assert found["rounds"][0]["metrics"]["validation"]["accuracy"] == 0.8
+    assert "0.6125" not in str(found["rounds"])
+
+
+def test_opening_the_curve_shows_it_and_counts_the_looks(drawn):
+    first = open_test_curve(drawn.database, drawn.row())
+    assert [record["test"]["accuracy"] for record in first["rounds"]] == [0.6125]
+    assert first["looks"] == 1
+    assert open_test_curve(drawn.database, drawn.row())["looks"] == 2
+    assert overview(drawn)["holdout"]["looks"] == 2
+    with drawn.database.read() as session:
+        messages = session.scalars(sa.select(Event.message))
+        assert any("look 2" in message for message in messages)
+
+
+def test_the_manifests_hash_is_shown_and_a_state_edited_by_hand_is_told(drawn):
+    found = overview(drawn)
+    assert found["holdout"]["digest"] == manifest(drawn.database, drawn.row())["digest"]
+    assert found["holdout"]["intact"]
+    with drawn.database.write() as session:
+        era = session.get_one(HoldoutEra, (drawn.id, 1))
+        era.manifest = era.manifest[1:]
+    found = overview(drawn)
+    assert not found["holdout"]["intact"]
+    assert any("does not fit its hash" in warning for warning in found["warnings"])
+
+
+def test_members_that_changed_in_label_studio_are_counted(drawn):
+    members = manifest(drawn.database, drawn.row())["members"]
+    with drawn.database.write() as session:
+        mirror.delete_tasks(session, drawn.id, [members[0]["task"]])
+        mirror.write_tasks(
+            drawn.database,
+            session,
+            session.get_one(Project, drawn.id),
+            [{"id": members[1]["task"], "data": {"text": "Something else."}}],
+        )
+    found = overview(drawn)
+    assert found["holdout"]["changed"] == {"deleted": 1, "content": 1}
+    assert any("1 tasks were deleted and 1 have other content" in w for w in found["warnings"])
+
+
+def test_a_new_era_releases_the_old_members_and_has_another_hash(drawn):
+    old = manifest(drawn.database, drawn.row())
+    test = [member["task"] for member in old["members"] if member["role"] == "test"]
+    drawn.annotate_truly(test)
+    assert not set(test) & set(training_tasks(drawn.context(), 2).task_ids)
+    assert start_new_era(drawn.database, drawn.row()) == 2
+    with pytest.raises(RequestError, match="not drawn yet"):
+        manifest(drawn.database, drawn.row())
+    draw(drawn)
+    new = manifest(drawn.database, drawn.row())
+    assert (new["era"], new["digest"] != old["digest"]) == (2, True)
+    now_held = {member["task"] for member in new["members"]}
+    trains = set(training_tasks(drawn.context(), 2).task_ids)
+    assert not trains & now_held
+
+
+def test_the_ledger_tells_what_measuring_costs(drawn):
+    test = [m["task"] for m in manifest(drawn.database, drawn.row())["members"]][:4]
+    drawn.annotate_truly(test)
+    ledger = overview(drawn)["ledger"]
+    assert ledger["labels"] == 4
+    assert (ledger["planned"], ledger["planned_share"]) == (10 + 5 + 20, 35 / 200)
+    assert ledger["cap"] == 0.3
+
+
+class TestOverHttp:
+    """The API says the same."""
+
+    def test_show_open_and_reset(self, client, drawn):
+        base = f"/api/projects/{drawn.label_studio_id}/holdout"
+        shown = client.get(base).json()
+        assert len(shown["members"]) == 15
+        opened = client.post(f"{base}/open").json()
+        assert (opened["looks"], opened["digest"]) == (1, shown["digest"])
+        answer = client.post(f"{base}/reset")
+        assert (answer.status_code, answer.json()) == (202, {"era": 2})
+        assert client.get(base).status_code == 409
