@@ -6,7 +6,16 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from backend.commands import configuration, connecting, diagnosis, explaining, holdout, progress, servers
+from backend.commands import (
+    backtesting,
+    configuration,
+    connecting,
+    diagnosis,
+    explaining,
+    holdout,
+    progress,
+    servers,
+)
 from backend.commands.console import DataDir, Host, Port, PublicUrl, common_options, show_error
 from backend.errors import AskNextError
 
@@ -59,6 +68,7 @@ connecting.register(app)
 progress.register(app)
 diagnosis.register(app)
 explaining.register(app)
+backtesting.register(app)
 app.add_typer(configuration.app, name="config")
 app.add_typer(holdout.app, name="holdout")
 

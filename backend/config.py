@@ -113,6 +113,10 @@ class QueueConfig(BaseModel):
     evaluation_cap: float = Field(
         default=0.3, ge=0, le=1, description="Most of the budget that evaluation may take."
     )
+    on_failure: Literal["warn", "random"] = Field(
+        default="warn",
+        description="`random`: a strategy that is seen to do harm is replaced by stratified random.",
+    )
     near_duplicate_threshold: float | None = Field(
         default=None,
         gt=0,

@@ -34,7 +34,7 @@ def holdout_overview(session: Session, project: Project) -> dict[str, Any]:
         "late": _late(session, project),
         "changed": _changed(session, project, era),
         "frames": era.frames,
-        "reports": era.reports,
+        "comparisons": era.reports.get("comparisons", []),
     }
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from backend.embedded_counts import embedded_count
 from backend.errors import EncoderUnavailableError
 from backend.holdouts import ROLES, holdout_overview, sealed
+from backend.rounds.lift import FAILING
 from backend.settings import Settings
 from backend.store.database import Database
 from backend.store.projects import all_projects, installation_name, model_version
@@ -331,6 +332,16 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
         found.append(
             f"A near-duplicate threshold of {guard['refused']:.4f} would keep more than 10% of the "
             f"pool from training; {guard['threshold']:.4f} is in force instead."
+        )
+    compared = holdout.get("comparisons") or []
+    if compared and compared[-1]["lift"]["verdict"] == "below":
+        found.append(
+            f"{FAILING}{compared[-1]['sentence']} "
+            + (
+                "Stratified random replaces it until a later look sees no harm."
+                if overview["config"].get("on_failure") == "random"
+                else 'Configure another strategy, or `"on_failure": "random"`.'
+            )
         )
     control = _last_metric(overview, "control")
     if control and control["skips"]["warning"]:

@@ -79,6 +79,7 @@ def _rows(overview: dict[str, Any]) -> list[tuple[str, str]]:
             ),
         ),
         ("Control", _control_line(overview)),
+        ("Lift", _lift_line(holdout.get("comparisons") or [])),
         ("Evaluation", _ledger_line(overview["ledger"], budget)),
         ("Round", _round_line(overview)),
         ("Quality", _quality(overview["rounds"])),
@@ -178,6 +179,26 @@ def _control_line(overview: dict[str, Any]) -> str:
                 f" · {words}: accuracy before training {found['value']:.3f} "
                 f"({found['low']:.3f} to {found['high']:.3f}) on {found['items']}"
             )
+    return text
+
+
+def _lift_line(comparisons: list[dict[str, Any]]) -> str:
+    """The newest comparison of the strategy with chance."""
+    if not comparisons:
+        return "not looked at yet"
+    last = comparisons[-1]
+    text = f"{escape(last['sentence'])} Look {last['look']} of {last['looks_planned']}"
+    saved = last["labels_saved"]
+    if saved["share"] is not None:
+        text += f" · labels saved {saved['share']:.0%}"
+        if saved["low"] is not None:
+            text += f" ({saved['low']:.0%} to {saved['high']:.0%})"
+    rare = last["rare"]
+    if rare and rare["strategy"] is not None:
+        text += (
+            f" · {escape(rare['class'])} per 100 labels: {rare['strategy']:.1f}, "
+            f"random {rare['control']:.1f}"
+        )
     return text
 
 

@@ -17,10 +17,11 @@ from backend.rounds import queue
 from backend.rounds.context import ProjectContext
 from backend.rounds.fields import read_fields
 from backend.rounds.leak_guard import LeakGuard
+from backend.rounds.lift import is_failing
 from backend.rounds.material import Material
 from backend.rounds.mirror import annotated_task_ids
 from backend.rounds.rules import RuleBook, read_rule_book
-from backend.rounds.specification import specification_of
+from backend.rounds.specification import safety_net, specification_of
 from backend.rounds.window import Choice
 from backend.store.projects import record_event
 from backend.store.tables import Task
@@ -52,8 +53,14 @@ class Ranker:
         self._model = model
         config = context.config
         self._specification = specification_of(config)
-        self._seed = (config.seed, round_number, seed_offset)
         self._notes: dict[str, None] = {}
+        if config.on_failure == "random" and self._does_harm():
+            self._specification = safety_net(config)
+            self._say(
+                "The strategy was seen to do worse than random labelling: stratified random "
+                "replaces it until a later look sees no harm."
+            )
+        self._seed = (config.seed, round_number, seed_offset)
         self._blocked: frozenset[int] = frozenset()
         self.seconds = 0.0
 
@@ -223,6 +230,10 @@ class Ranker:
             }
             for row in range(len(hashes))
         ]
+
+    def _does_harm(self) -> bool:
+        with self._context.database.read() as session:
+            return is_failing(session, self._context.project())
 
     def _say(self, sentence: str) -> None:
         self._notes[sentence] = None

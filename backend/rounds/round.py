@@ -20,6 +20,7 @@ from backend.rounds.context import ProjectContext
 from backend.rounds.control import score_control
 from backend.rounds.embed import embed
 from backend.rounds.evaluate import calibrate_and_measure
+from backend.rounds.lift import look_if_due
 from backend.rounds.memory import peak_megabytes, reset_peak
 from backend.rounds.publish import Publisher
 from backend.rounds.rank import Ranker
@@ -96,6 +97,9 @@ class RoundRun:
             self._report(stage="evaluate")
             model, metrics = calibrate_and_measure(self._context, model, self._number)
             self._lease.check()
+            compared = look_if_due(self._context, model, self._row().labelled)
+            if compared is not None:
+                metrics["comparison"] = compared
             train.store_model(self._context, model, self._number)
             self._update(metrics=metrics, trained_on=trained_on)
         return model

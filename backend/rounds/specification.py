@@ -12,6 +12,12 @@ def specification_of(config: QueueConfig) -> strategies.Specification:
     return configured if config.group_by is None else GroupLimit(configured, config.group_limit)
 
 
+def safety_net(config: QueueConfig) -> strategies.Specification:
+    """Random by the strata that the admin named, else by predicted class; groups as configured."""
+    random = strategies.parse({"stratified": {"columns": list(config.strata)}})
+    return random if config.group_by is None else GroupLimit(random, config.group_limit)
+
+
 def reads_properties(specification: strategies.Specification, kind: str) -> bool:
     """Whether it asks for measured properties of contents of this kind ("image:sharpness", …)."""
     if any(name.startswith(f"{kind}:") for name in specification.columns):

@@ -1,0 +1,247 @@
+"""Does the strategy beat chance? The strategy's picks against the random control, block by block.
+
+Looked at only when the labels have doubled since the last look: whoever looks after every round
+finds what is not there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from backend.evaluation.control_blocks import Block, control_blocks
+from backend.evaluation.labels_saved import labels_saved
+from backend.evaluation.lift import in_words, lift
+from backend.evaluation.looks import LookPlan, due_look, plan_looks
+from backend.evaluation.rare_labels import rare_labels_per_100
+from backend.models.artefact import Model
+from backend.models.refits import refitted_predictions
+from backend.rounds import queue
+from backend.rounds.context import ProjectContext
+from backend.rounds.evaluate import group_keys
+from backend.rounds.numbering import current_era
+from backend.rounds.train import LabelledTasks, labelled_tasks, leaking
+from backend.store.evaluation_tables import ControlDraw
+from backend.store.projects import record_event
+from backend.store.tables import Pick, Project, TrainingManifest
+
+# The first look: below so many labels there are no five blocks to compare.
+FIRST_LOOK = 100
+REFITS, CURVE_POINTS = 20, 8
+FAILING = "The strategy does worse than random labelling. "
+
+
+@dataclass(frozen=True)
+class Rival:
+    """The labelled tasks of each round, of one side: the control, or the strategy's picks."""
+
+    by_round: dict[int, list[int]]
+
+    def within(self, block: Block, rounds: Sequence[int], size: int) -> list[int]:
+        """The first `size` of a block, in their order."""
+        mine = [task for n in rounds[block.first : block.last + 1] for task in self.of(n)]
+        return mine[:size]
+
+    def of(self, round_number: int) -> list[int]:
+        """Those of one round."""
+        return self.by_round.get(round_number, [])
+
+
+def look_if_due(context: ProjectContext, model: Model, labelled: int) -> dict[str, Any] | None:
+    """The comparison of this look, None while none is due; the look is counted once it is made."""
+    with context.database.read() as session:
+        era = current_era(session, context.project())
+        if era is None:
+            return None
+        looks = dict(era.reports.get("looks") or {})
+    plan = (
+        LookPlan(tuple(looks["at"]), tuple(looks["alphas"]), looks["alpha"])
+        if looks
+        else plan_looks(FIRST_LOOK, context.config.budget)
+    )
+    taken = int(looks.get("taken", 0))
+    due = due_look(plan, labelled, taken)
+    if due is None:
+        return None
+    found = {
+        "look": due + 1,
+        "looks_planned": len(plan.at),
+        "labelled": labelled,
+        **compare(context, model, plan.alphas[due]),
+    }
+    with context.database.write() as session:
+        era = current_era(session, session.get_one(Project, context.project_id))
+        if era is not None:
+            made = [*era.reports.get("comparisons", []), found]
+            looked = {**asdict(plan), "taken": due + 1}
+            era.reports = {**era.reports, "looks": looked, "comparisons": made}
+        if found["lift"]["verdict"] == "below":
+            record_event(session, context.project_id, "warning", FAILING + found["sentence"])
+    return found
+
+
+def is_failing(session: Session, project: Project) -> bool:
+    """Whether the newest comparison saw that the strategy does harm."""
+    era = current_era(session, project)
+    made = [] if era is None else era.reports.get("comparisons", [])
+    return bool(made) and made[-1]["lift"]["verdict"] == "below"
+
+
+def compare(context: ProjectContext, model: Model, alpha: float) -> dict[str, Any]:
+    """Lift, labels saved and rare classes found, on validation set (a)."""
+    with context.database.read() as session:
+        project = context.project()
+        start = _common_start(session, project)
+        control = Rival(_control_rounds(session, project))
+        picks = Rival(_strategy_rounds(session, project))
+        roles = queue.holdout_roles(session, project)
+    judged = labelled_tasks(context, {t for t, role in roles.items() if role == "validation"})
+    asked = {*start, *_all(control), *_all(picks)} - roles.keys()
+    material = labelled_tasks(context, asked)
+    material = material.of([leak is None for leak in leaking(context, material)])
+    there = set(material.task_ids)
+    control = Rival({n: [t for t in part if t in there] for n, part in control.by_round.items()})
+    picks = Rival({n: [t for t in part if t in there] for n, part in picks.by_round.items()})
+    start = [task for task in start if task in there - {*_all(control), *_all(picks)}]
+    rounds = sorted(control.by_round.keys() | picks.by_round.keys())
+    blocks = control_blocks(
+        [len(control.of(n)) for n in rounds], [len(picks.of(n)) for n in rounds]
+    )
+    with context.database.read() as session:
+        groups = group_keys(session, context.project(), judged.task_ids)
+    refit = _Refits(model, material, judged)
+    pairs = [
+        (control.within(block, rounds, block.size), picks.within(block, rounds, block.size))
+        for block in blocks
+    ]
+    hits = refit.hits([[*start, *side] for pair in pairs for side in reversed(pair)])
+    found = lift(hits[0::2], hits[1::2], groups, alpha)
+    return {
+        "lift": asdict(found),
+        "sentence": in_words(found),
+        "labels_saved": asdict(_saved(refit, start, control, picks, blocks, rounds, groups)),
+        "rare": _rare(model, material, control, picks),
+    }
+
+
+class _Refits:
+    """Heads on subsets of the labels, judged on validation set (a)."""
+
+    def __init__(self, model: Model, material: LabelledTasks, judged: LabelledTasks) -> None:
+        self._model, self._material, self._judged = model, material, judged
+        self._row = {task: row for row, task in enumerate(material.task_ids)}
+
+    def hits(self, subsets: Sequence[Sequence[int]]) -> npt.NDArray[np.bool_]:
+        """(s, n) whether the head of each subset of tasks is right on each judged item."""
+        times = np.zeros((len(subsets), len(self._material.labels)))
+        for number, tasks in enumerate(subsets):
+            np.add.at(times[number], [self._row[task] for task in tasks], 1.0)
+        if not len(subsets):
+            return np.zeros((0, len(self._judged.labels)), dtype=np.bool_)
+        predicted = refitted_predictions(
+            self._material.embeddings,
+            self._material.labels,
+            times,
+            self._judged.embeddings,
+            classes=len(self._model.classes),
+            penalty=self._model.head.penalty,
+        )
+        return np.asarray(predicted == self._judged.labels)
+
+
+def _saved(
+    refit: _Refits,
+    start: list[int],
+    control: Rival,
+    picks: Rival,
+    blocks: Sequence[Block],
+    rounds: Sequence[int],
+    groups: npt.NDArray[np.str_],
+) -> Any:
+    """Labels saved: refit 0 on the labels as they came, the others on blocks redrawn."""
+    if not blocks:
+        none = np.zeros((1, 1, 0), dtype=np.bool_)
+        return labels_saved([0], none, none[:, 0], 0)
+    rng = np.random.default_rng(0)
+    count = len(_all(control))
+    sizes = np.unique(np.linspace(0, 2 * count, CURVE_POINTS).astype(int))
+    sizes = sizes[sizes <= max(len(_all(picks)), 1)]
+    subsets: list[list[int]] = []
+    for number in range(REFITS):
+        drawn = (
+            range(len(blocks))
+            if number == 0
+            else np.sort(rng.integers(len(blocks), size=len(blocks)))
+        )
+        chosen = [rounds[blocks[b].first : blocks[b].last + 1] for b in drawn]
+        queued = [task for part in chosen for n in part for task in picks.of(n)]
+        random = [task for part in chosen for n in part for task in control.of(n)]
+        subsets += [[*start, *queued[:size]] for size in sizes]
+        subsets.append([*start, *random])
+    hits = refit.hits(subsets).reshape(REFITS, len(sizes) + 1, -1)
+    return labels_saved(sizes.tolist(), hits[:, :-1], hits[:, -1], count, groups)
+
+
+def _rare(
+    model: Model, material: LabelledTasks, control: Rival, picks: Rival
+) -> dict[str, Any] | None:
+    """Labels of the control's rarest class per 100, among the picks and in the control."""
+    label_of = dict(zip(material.task_ids, material.labels.tolist(), strict=True))
+    random = np.array([label_of[task] for task in _all(control)], dtype=np.int64)
+    queued = np.array([label_of[task] for task in _all(picks)], dtype=np.int64)
+    if not len(random) or not len(queued):
+        return None
+    counts = np.bincount(np.concatenate([random, queued]), minlength=len(model.classes))
+    shares = np.bincount(random, minlength=len(model.classes)) / len(random)
+    present = np.flatnonzero(counts)
+    rarest = int(present[np.argmin(shares[present])])
+    found = rare_labels_per_100(queued == rarest, random == rarest)
+    return {"class": model.classes[rarest], **asdict(found)}
+
+
+def _all(rival: Rival) -> list[int]:
+    return [task for number in sorted(rival.by_round) for task in rival.by_round[number]]
+
+
+def _common_start(session: Session, project: Project) -> list[int]:
+    """What the first model was trained on: the labels that both sides have in common."""
+    first = session.scalars(
+        sa.select(TrainingManifest)
+        .where(TrainingManifest.project_id == project.id)
+        .order_by(TrainingManifest.round)
+        .limit(1)
+    ).first()
+    return [] if first is None else [int(member[0]) for member in first.members]
+
+
+def _control_rounds(session: Session, project: Project) -> dict[int, list[int]]:
+    """The control's tasks by the round that queued them, in the order of drawing."""
+    control = {task for task, role in queue.roles(session, project).items() if role == "control"}
+    found: dict[int, list[int]] = {}
+    for row in session.execute(
+        sa.select(ControlDraw.task_id, ControlDraw.round)
+        .where(ControlDraw.project_id == project.id)
+        .order_by(ControlDraw.round, ControlDraw.ordinal)
+    ):
+        if row.task_id in control:
+            found.setdefault(row.round, []).append(row.task_id)
+    return found
+
+
+def _strategy_rounds(session: Session, project: Project) -> dict[int, list[int]]:
+    """The strategy's answered picks by round, best-ranked first; what chance chose left out."""
+    found: dict[int, list[int]] = {}
+    seen: set[int] = set()
+    for row in session.execute(
+        sa.select(Pick.task_id, Pick.round, Pick.branch)
+        .where(Pick.project_id == project.id, Pick.family == "strategy", Pick.state == "resolved")
+        .order_by(Pick.round, Pick.position)
+    ):
+        if row.task_id not in seen and not row.branch.startswith(("random", "pin")):
+            seen.add(row.task_id)
+            found.setdefault(row.round, []).append(row.task_id)
+    return found

@@ -1,0 +1,210 @@
+"""Lift on a live project: a harmful strategy is seen, a lucky one is not, looks are few."""
+
+import time
+
+import numpy as np
+import pytest
+
+from backend.config import QueueConfig
+from backend.overview import project_overview
+from backend.rounds import mirror
+from backend.rounds.labels import derive_labels
+from backend.rounds.lift import compare, is_failing, look_if_due
+from backend.rounds.numbering import current_era
+from backend.rounds.rank import Ranker
+from backend.store.evaluation_tables import ControlDraw
+from backend.store.tables import Pick, Project
+from tests.backend.text_project import CLASSES
+
+START, ROUNDS, PER_ROUND, JUDGED = 12, 40, 4, 240
+
+
+class Clusters:
+    """A project whose items are a Gaussian mixture: the class is the nearest of three centres."""
+
+    def __init__(self, project, seed=0):
+        self.project = project
+        rng = np.random.default_rng(seed)
+        self.dimension = project.context().encoder.dimension
+        self.count = 1_200
+        centres = 0.9 * rng.normal(size=(3, 4))
+        self.classes = rng.integers(3, size=self.count)
+        points = np.zeros((self.count, self.dimension), dtype=np.float32)
+        points[:, :4] = centres[self.classes] + 0.6 * rng.normal(size=(self.count, 4))
+        points[:, 4:] = 0.05 * rng.normal(size=(self.count, self.dimension - 4))
+        self.points = points
+        self.ids = np.arange(1_000, 1_000 + self.count)
+        tasks = [{"id": int(n), "data": {"text": f"Item {n}"}} for n in self.ids]
+        with project.database.write() as session:
+            row = session.get_one(Project, project.id)
+            mirror.write_tasks(project.database, session, row, tasks)
+        hashes = [mirror.content_hash(f"Item {n}") for n in self.ids]
+        project.context().cache.add(hashes, points)
+        self.annotations = 0
+
+    def label(self, positions):
+        seen = []
+        for position in positions:
+            self.annotations += 1
+            at = f"2026-11-24T08:00:00.{self.annotations:06d}Z"
+            annotation = {
+                "id": 10_000 + self.annotations,
+                "completed_by": 1,
+                "was_cancelled": False,
+                "ground_truth": False,
+                "lead_time": 1.0,
+                "result": [
+                    {
+                        "id": "r",
+                        "from_name": "topic",
+                        "to_name": "content",
+                        "type": "choices",
+                        "value": {"choices": [CLASSES[self.classes[position]]]},
+                    }
+                ],
+                "created_at": at,
+                "updated_at": at,
+            }
+            seen.append({"id": int(self.ids[position]), "annotations": [annotation]})
+        with self.project.database.write() as session:
+            touched = mirror.write_annotations(
+                self.project.database, session, self.project.id, seen
+            )
+            row = session.get_one(Project, self.project.id)
+            derive_labels(self.project.database, session, row, touched)
+
+    def play(self, choose, seed=1):
+        """40 rounds of 4 control labels and 4 picks of `choose(positions left, count)`."""
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(self.count)
+        judged, start, rest = np.split(order, [JUDGED, JUDGED + START])
+        control, pool = rest[: ROUNDS * PER_ROUND], list(rest[ROUNDS * PER_ROUND :])
+        self.project.hold_out(
+            validation=self.ids[judged].tolist(), control=self.ids[control].tolist()
+        )
+        self.label([*judged, *start])
+        self.project.train_round(1)
+        picks, draws = [], []
+        for number in range(ROUNDS):
+            chosen = choose(pool, PER_ROUND)
+            pool = [position for position in pool if position not in set(chosen)]
+            picks += [(number + 2, position) for position in chosen]
+            part = control[number * PER_ROUND : (number + 1) * PER_ROUND]
+            draws += [(number + 2, position) for position in part]
+        now = time.time()
+        with self.project.database.write() as session:
+            for place, (number, position) in enumerate(picks):
+                session.add(
+                    Pick(
+                        project_id=self.project.id,
+                        version="v",
+                        position=place,
+                        ordinal=place,
+                        round=number,
+                        task_id=int(self.ids[position]),
+                        family="strategy",
+                        branch="margin",
+                        blind=False,
+                        state="resolved",
+                        created_at=now,
+                    )
+                )
+            for place, (number, position) in enumerate(draws):
+                session.add(
+                    ControlDraw(
+                        project_id=self.project.id,
+                        task_id=int(self.ids[position]),
+                        ordinal=10_000 + place,
+                        round=number,
+                        frame_size=self.count,
+                        probability=0.1,
+                        drawn_at=now,
+                    )
+                )
+        self.label([position for _, position in [*picks, *draws]])
+
+
+@pytest.fixture
+def clusters(text_project):
+    config = QueueConfig(encoder="static", on_failure="random", budget=1_000)
+    text_project.update(config=config.model_dump(mode="json"))
+    return Clusters(text_project)
+
+
+def harmful(clusters):
+    """Takes one class only, the items nearest to its centre: what the model knows already."""
+
+    def choose(pool, count):
+        mine = [p for p in pool if clusters.classes[p] == 0]
+        centre = clusters.points[mine].mean(axis=0)
+        return sorted(mine, key=lambda p: float(((clusters.points[p] - centre) ** 2).sum()))[:count]
+
+    return choose
+
+
+def chance(seed):
+    rng = np.random.default_rng(seed)
+    return lambda pool, count: [pool[i] for i in rng.permutation(len(pool))[:count]]
+
+
+def test_a_harmful_strategy_is_seen_warned_of_and_replaced_by_chance(clusters):
+    project = clusters.project
+    clusters.play(harmful(clusters))
+    context = project.context()
+    found = look_if_due(context, context.live_model(), 400)
+    assert found["lift"]["verdict"] == "below"
+    assert found["lift"]["high"] < 0 < found["lift"]["smallest_visible"]
+    assert found["labels_saved"]["share"] < 0
+    shown = project_overview(project.settings, project.database, project.row())
+    assert any("worse than random" in warning for warning in shown["warnings"])
+    ranker = Ranker(project.context(), project.context().live_model(), 3)
+    assert {choice.branch for choice in ranker.choose(20, frozenset())} == {"stratified"}
+    assert "stratified random replaces it" in ranker.note
+    # Without the net the admin is warned only.
+    project.update(config={**project.row().config, "on_failure": "warn", "strategy": "margin"})
+    ranker = Ranker(project.context(), project.context().live_model(), 3)
+    assert {choice.branch for choice in ranker.choose(20, frozenset())} == {"margin"}
+
+
+def test_a_strategy_that_is_chance_is_not_visible_and_says_what_could_be(clusters):
+    clusters.play(chance(5))
+    context = clusters.project.context()
+    found = compare(context, context.live_model(), 0.0125)
+    assert found["lift"]["verdict"] == "not visible"
+    assert found["lift"]["low"] < 0 < found["lift"]["high"]
+    assert "Lift not visible" in found["sentence"]
+    assert found["lift"]["smallest_visible"] > 0
+    assert found["rare"]["class"] in CLASSES
+    with clusters.project.database.read() as session:
+        assert not is_failing(session, clusters.project.row())
+
+
+def test_it_is_looked_at_only_when_the_labels_have_doubled(clusters):
+    clusters.play(chance(6))
+    project = clusters.project
+
+    def look(labelled):
+        context = project.context()
+        return look_if_due(context, context.live_model(), labelled)
+
+    assert look(99) is None
+    assert look(100)["look"] == 1
+    assert look(150) is None
+    assert look(900)["look"] == 4  # those between have lapsed
+    assert look(950) is None
+    with project.database.read() as session:
+        era = current_era(session, project.row())
+    assert era.reports["looks"]["at"] == [100, 200, 400, 800]
+    assert era.reports["looks"]["alphas"] == [0.0125] * 4
+    assert [made["look"] for made in era.reports["comparisons"]] == [1, 4]
+
+
+def test_before_there_are_blocks_it_says_what_is_missing(text_project):
+    text_project.hold_out(validation=range(31, 61), control=range(25, 31))
+    text_project.annotate_truly([*range(1, 21), *range(31, 61)])
+    text_project.train_round(1)
+    context = text_project.context()
+    found = compare(context, context.live_model(), 0.05)
+    assert found["lift"]["value"] is None
+    assert "0 blocks" in found["sentence"]
+    assert found["labels_saved"]["share"] is None
