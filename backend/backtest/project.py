@@ -1,0 +1,55 @@
+"""The data of a backtest on a project: its labelled tasks, tested on its hold-outs alone."""
+
+import numpy as np
+
+from backend.backtest.labelled_data import BacktestError, LabelledData, metadata_column
+from backend.rounds import queue
+from backend.rounds.context import ProjectContext
+from backend.rounds.fields import groups, read_fields
+from backend.rounds.mirror import annotated_task_ids
+from backend.rounds.train import labelled_tasks, leaking
+
+LEAST_TEST_ITEMS = 20
+CHOSEN = (
+    "The labels to learn from were chosen by the project's strategies, not at random: what is true "
+    "here need not be true of the pool that they were chosen from. The test items were drawn at "
+    "random."
+)
+
+
+def project_data(context: ProjectContext) -> LabelledData:
+    """The project's labelled and embedded tasks; test, validation (a) and control members test.
+
+    What the leak guard keeps from training is left out.
+
+    Raises BacktestError where too few are labelled.
+    """
+    with context.database.read() as session:
+        members = queue.roles(session, context.project()).keys()
+        fields = read_fields(session, context.project_id)
+        annotated = annotated_task_ids(session, context.project_id)
+    held_out = labelled_tasks(context, annotated & members)
+    training = labelled_tasks(context, annotated - members)
+    training = training.of([reason is None for reason in leaking(context, training)])
+    if len(held_out.labels) < LEAST_TEST_ITEMS:
+        raise BacktestError(
+            f"The project has {len(held_out.labels)} labelled hold-out and control "
+            f"tasks to test on; wait until {LEAST_TEST_ITEMS} are, or give a labelled file with "
+            "--data."
+        )
+    ids = [*training.task_ids, *held_out.task_ids]
+    name = context.config.group_by
+    names = sorted({column for task in ids for column in fields.get(task, {})})
+    return LabelledData(
+        np.concatenate([training.embeddings, held_out.embeddings]).astype(np.float32),
+        np.concatenate([training.labels, held_out.labels]),
+        context.schema.classes,
+        np.array([key.hex() for key in (*training.hashes, *held_out.hashes)]),
+        None if name is None else groups(fields, ids, name),
+        {
+            column: metadata_column([fields.get(task, {}).get(column) for task in ids])
+            for column in names
+        },
+        np.arange(len(ids)) >= len(training.task_ids),
+        (CHOSEN,),
+    )

@@ -1,0 +1,40 @@
+"""A project's own labels: tested on its hold-outs and control, and nothing else."""
+
+import pytest
+
+from backend.backtest.labelled_data import BacktestError
+from backend.backtest.plan import Plan
+from backend.backtest.project import project_data
+from backend.backtest.runs import Run, make_runs
+from backend.rounds import queue
+from tests.backend.text_project import TASK_IDS
+
+
+@pytest.fixture
+def held_out(text_project):
+    text_project.hold_out(test=[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], validation=range(13, 25))
+    return text_project
+
+
+def test_hold_outs_test_and_never_train(held_out):
+    held_out.annotate_truly(TASK_IDS)
+    data = project_data(held_out.context())
+    assert data.test.sum() == 24
+    assert len(data) == len(TASK_IDS)
+    assert "chosen by the project's strategies" in data.warnings[0]
+    (outcome,) = make_runs(data, Plan(batch=5, budget=20), [Run("margin", 0)])
+    assert data.test[outcome.test].all()
+    assert not data.test[outcome.picked].any()
+    with held_out.database.read() as session:
+        members = queue.roles(session, held_out.row())
+    assert sum(role in ("test", "validation", "control") for role in members.values()) == 24
+
+
+def test_hold_outs_that_are_not_labelled_yet_do_not_test(held_out):
+    held_out.annotate_truly([1, *range(5, 61)])
+    assert project_data(held_out.context()).test.sum() == 21
+
+
+def test_a_project_without_labels_says_what_to_do(text_project):
+    with pytest.raises(BacktestError, match="--data"):
+        project_data(text_project.context())

@@ -1,0 +1,147 @@
+"""Labelled files: columns are found, and what is wrong is told with its row and its mend."""
+
+import json
+
+import numpy as np
+import pytest
+
+from backend.backtest.labelled_data import BacktestError, LabelledData
+from backend.backtest.reading import Source, read_data
+from backend.backtest.table import choose_columns, read_table
+from tests.backend.text_project import SENTENCES
+
+
+def rows():
+    """180 real sentences, each with its topic."""
+    return [
+        {"id": f"{topic}-{number}", "text": text, "topic": topic, "page": number}
+        for topic, texts in SENTENCES.items()
+        for number, text in enumerate(texts)
+    ]
+
+
+def written(path, values):
+    path.write_text("\n".join(json.dumps(value) for value in values), encoding="utf-8")
+    return path
+
+
+def as_csv(path, values, separator=","):
+    lines = [separator.join(values[0])]
+    lines += [separator.join(f'"{value}"' for value in row.values()) for row in values]
+    path.write_text("\n".join(lines), encoding="utf-8-sig")
+    return path
+
+
+def read(path, tmp_path, **options):
+    return read_data(Source(path, encoder="static", **options), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "semicolons"])
+def test_a_file_is_read_embedded_and_cached(kind, tmp_path):
+    path = tmp_path / ("data.jsonl" if kind == "jsonl" else "data.csv")
+    if kind == "jsonl":
+        written(path, rows())
+    else:
+        as_csv(path, rows(), "," if kind == "csv" else ";")
+    data = read(path, tmp_path)
+    assert data.classes == ("cooking", "football", "weather")
+    assert len(data) == len(rows())
+    assert data.groups is None
+    assert data.metadata["page"].dtype == np.float64
+    told = []
+    again = read_data(
+        Source(path, encoder="static"), tmp_path / "cache", lambda *seen: told.append(seen)
+    )
+    assert (again.embeddings == data.embeddings).all()
+    assert told == []
+
+
+def test_the_data_survives_its_file(tmp_path):
+    data = read(written(tmp_path / "d.jsonl", rows()), tmp_path, group="page")
+    data.save(tmp_path / "kept" / "data.npz")
+    again = LabelledData.load(tmp_path / "kept" / "data.npz")
+    assert again.digest() == data.digest()
+    assert (again.groups == data.groups).all()
+    assert (again.units == data.units).all()
+
+
+def test_embeddings_of_ones_own_need_no_content(tmp_path):
+    values = [{"label": row["topic"]} for row in rows()]
+    np.save(tmp_path / "e.npy", np.random.default_rng(0).normal(size=(len(values), 7)))
+    data = read(written(tmp_path / "d.jsonl", values), tmp_path, embeddings=tmp_path / "e.npy")
+    assert data.embeddings.shape == (len(values), 7)
+
+
+def test_rows_without_a_label_are_left_out_with_their_embeddings(tmp_path):
+    values = [{"label": row["topic"]} for row in rows()]
+    values[3]["label"] = ""
+    values[5]["label"] = None
+    embeddings = np.arange(len(values) * 2, dtype=np.float32).reshape(-1, 2)
+    np.save(tmp_path / "e.npy", embeddings)
+    data = read(written(tmp_path / "d.jsonl", values), tmp_path, embeddings=tmp_path / "e.npy")
+    assert len(data) == len(values) - 2
+    assert data.embeddings[3].tolist() == embeddings[4].tolist()
+    assert "2 rows without a label" in " ".join(data.warnings)
+
+
+def test_columns_are_found_by_name_and_by_content(tmp_path):
+    prose = [{"y": 1, "words": "a sentence of some length", "Label": "a", "patient": 3}]
+    found = choose_columns(read_table(written(tmp_path / "d.jsonl", prose)))
+    assert (found.label, found.text, found.group) == ("Label", "words", "patient")
+    pictures = [{"path": "cells/one.png", "class": "broken"}]
+    found = choose_columns(read_table(written(tmp_path / "p.jsonl", pictures)))
+    assert (found.label, found.image, found.text) == ("class", "path", None)
+
+
+def changed(position, **values):
+    found = rows()
+    found[position] |= values
+    return found
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "words"),
+    [
+        (rows(), {"label": "tpic"}, ["'tpic'", "'topic'", "--label-column"]),
+        (rows(), {"label": "id"}, ["'id'", "too many", "--label-column"]),
+        (changed(7, text=" "), {}, ["'text'", "line 8", "--text-column"]),
+        (changed(7, topic=["a", "b"]), {}, ["'topic'", "line 8"]),
+        ([{"text": "no label at all here"}], {}, ["--label-column"]),
+        ([{"label": "a", "x": 1}], {}, ["--text-column", "--embeddings"]),
+        (rows()[:30], {}, ["30 labelled items"]),
+        ([{**row, "topic": "same"} for row in rows()], {}, ["same label"]),
+        ([{"image": "gone.png", "label": "a"}] * 50, {}, ["'gone.png'", "line 1"]),
+    ],
+)
+def test_what_is_wrong_in_the_rows_is_told(values, options, words, tmp_path):
+    with pytest.raises(BacktestError) as error:
+        read(written(tmp_path / "d.jsonl", values), tmp_path, **options)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_what_is_wrong_in_the_file_is_told(tmp_path):
+    broken = tmp_path / "d.jsonl"
+    broken.write_text('{"text": "a", "label": "b"}\n{"text": \n', encoding="utf-8")
+    with pytest.raises(BacktestError, match=r"Line 2 of d\.jsonl is not valid JSON"):
+        read_table(broken)
+    ragged = tmp_path / "d.csv"
+    ragged.write_text("text,label\none,a\ntwo,b,c\n", encoding="utf-8")
+    with pytest.raises(BacktestError, match=r"Line 3 of d\.csv has 3 values for 2 columns"):
+        read_table(ragged)
+    with pytest.raises(BacktestError, match="cannot be read"):
+        read_table(tmp_path / "absent.csv")
+
+
+def test_what_is_wrong_in_the_embeddings_is_told(tmp_path):
+    path = written(tmp_path / "d.jsonl", rows())
+    wrong = np.zeros((len(rows()), 4))
+    wrong[11, 2] = np.nan
+    for array, words in (
+        (np.zeros((10, 4)), "has 10 rows"),
+        (np.zeros(len(rows())), "shape"),
+        (wrong, r"Row 12 of e\.npy \(line 12 of d\.jsonl\)"),
+    ):
+        np.save(tmp_path / "e.npy", array)
+        with pytest.raises(BacktestError, match=words):
+            read(path, tmp_path, embeddings=tmp_path / "e.npy")
