@@ -68,3 +68,7 @@ class SchemaRevisionError(AskNextError):
 
 class EngineUnavailableError(AskNextError):
     """No Redis-protocol server can be started or reached."""
+
+
+class LeakError(AskNextError):
+    """A task of the test set was trained on."""

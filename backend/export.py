@@ -1,0 +1,154 @@
+"""Exporting the labels: what was labelled, how it was chosen, and what it may be used for."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from backend.errors import LeakError
+from backend.labelstudio import LabelStudio
+from backend.rounds import queue
+from backend.rounds.numbering import current_era
+from backend.rounds.training_set import rolling_validation
+from backend.store.database import Database
+from backend.store.evaluation_tables import ControlDraw, HoldoutEra
+from backend.store.tables import Annotation, Label, Pick, Project, Round, TrainingManifest
+
+ANNOTATED = {
+    "filter": "filter:tasks:total_annotations",
+    "operator": "greater",
+    "type": "Number",
+    "value": 0,
+}
+
+
+def check_for_leaks(database: Database, project: Project) -> None:
+    """Refuse where a test task trained a model since the hold-outs were drawn.
+
+    Raises:
+        LeakError: names the tasks and the rounds.
+    """
+    with database.read() as session:
+        era = current_era(session, project)
+        if era is None:
+            return
+        test = {task for task, role in queue.roles(session, project).items() if role == "test"}
+        trained = session.execute(
+            sa.select(TrainingManifest.round, TrainingManifest.members)
+            .join(
+                Round,
+                sa.and_(
+                    Round.project_id == TrainingManifest.project_id,
+                    Round.number == TrainingManifest.round,
+                ),
+            )
+            .where(
+                TrainingManifest.project_id == project.id,
+                Round.started_at >= era.drawn_at,
+            )
+            .order_by(TrainingManifest.round)
+        )
+        for row in trained:
+            leaked = sorted(test & {int(member[0]) for member in row.members})
+            if leaked:
+                raise LeakError(
+                    f"Round {row.round} was trained on {len(leaked)} tasks of the test set "
+                    f"({', '.join(map(str, leaked[:10]))}{', …' if len(leaked) > 10 else ''}): the "
+                    "test figures mean nothing, and nothing is exported. Start a new era with "
+                    "`asknext holdout reset`."
+                )
+
+
+def exported(database: Database, client: LabelStudio, project: Project) -> Iterator[dict[str, Any]]:
+    """Every annotated task, by id: its data as in Label Studio, its label and its provenance.
+
+    `split` is what the label may be used for: `test`, `validation`, `control` (it measures before
+    it trains), `rolling` (likewise) or `train`. `probability` is the chance of being chosen where
+    chance chose, else None.
+    """
+    with database.read() as session:
+        provenance = _Provenance(session, project)
+    for page in client.task_pages(
+        project.label_studio_id, fields="all", include="id,data", filters=[ANNOTATED]
+    ):
+        for task in page:
+            yield {
+                "task": int(task["id"]),
+                "data": task["data"],
+                **provenance.of(int(task["id"])),
+            }
+
+
+class _Provenance:
+    """How each task came to be labelled, as of one moment."""
+
+    def __init__(self, session: Session, project: Project) -> None:
+        mine = project.id
+        self._era = current_era(session, project)
+        self._roles = queue.roles(session, project)
+        self._rolling = rolling_validation(session, project, project.round_number + 1)
+        self._labels = {
+            row.task_id: row
+            for row in session.scalars(sa.select(Label).where(Label.project_id == mine))
+        }
+        self._annotators: dict[int, list[int]] = defaultdict(list)
+        for row in session.execute(
+            sa.select(Annotation.task_id, Annotation.completed_by)
+            .where(
+                Annotation.project_id == mine,
+                Annotation.deleted_at.is_(None),
+                Annotation.cancelled.is_(False),
+            )
+            .order_by(Annotation.annotation_id)
+        ):
+            if row.completed_by is not None:
+                self._annotators[row.task_id].append(row.completed_by)
+        self._picks = {
+            pick.task_id: pick
+            for pick in session.scalars(
+                sa.select(Pick)
+                .where(Pick.project_id == mine, Pick.state.in_(("queued", "resolved")))
+                .order_by(Pick.id)
+            )
+        }
+        self._drawn = {
+            row.task_id: row.probability
+            for row in session.scalars(sa.select(ControlDraw).where(ControlDraw.project_id == mine))
+        }
+        self._chances = {} if self._era is None else _chances(self._era)
+
+    def of(self, task_id: int) -> dict[str, Any]:
+        """Label, split, role, probability, strategy, annotators, agreement, era, manifest."""
+        label = self._labels.get(task_id)
+        role = self._roles.get(task_id)
+        pick = self._picks.get(task_id)
+        split: str = role or ("rolling" if task_id in self._rolling else "train")
+        probability = self._drawn.get(task_id, self._chances.get(role or ""))
+        if probability is None and pick is not None:
+            probability = (pick.details or {}).get("inclusion_probability", pick.probability)
+        return {
+            "label": None if label is None else label.label,
+            "status": "none" if label is None else label.status,
+            "split": split,
+            "role": pick.family if pick is not None else role or "unplanned",
+            "probability": probability,
+            "strategy": pick.branch if pick is not None and pick.family == "strategy" else None,
+            "round": None if pick is None else pick.round,
+            "annotators": self._annotators.get(task_id, []),
+            "agreement": None if label is None else label.agreement,
+            "era": None if self._era is None else self._era.era,
+            "manifest": None if self._era is None else self._era.digest,
+        }
+
+
+def _chances(era: HoldoutEra) -> dict[str, float]:
+    """The chance of a task of the pool to be in each frozen set, where there is one stratum."""
+    if not era.frames:
+        return {}
+    held: dict[str, int] = defaultdict(int)
+    for member in era.manifest:
+        held[member[1]] += 1
+    pool = era.frames[0]["size"] + len(era.manifest)
+    return {role: count / pool for role, count in held.items()}
