@@ -78,7 +78,10 @@ def test_random_picks_save_no_labels(world, runs):
     say("given", len(shares) / runs)
     say("coverage", covered / len(shares))
     assert len(shares) > 0.8 * runs
-    assert abs(np.mean(shares)) < 0.1 + 3 * np.std(shares) / np.sqrt(len(shares))
+    # Curves that do not get there count as -1 however far they miss, and lucky ones save at most 1
+    # and mostly less: on the whole chance costs labels, and never seems to save any.
+    stray = 3 * np.std(shares) / np.sqrt(len(shares))
+    assert -0.3 - stray < np.mean(shares) < stray
     assert_share(covered / len(shares), len(shares), least=0.93)
 
 
