@@ -12,6 +12,7 @@ from backend.commands import (
     connecting,
     diagnosis,
     explaining,
+    exporting,
     holdout,
     progress,
     servers,
@@ -68,6 +69,7 @@ connecting.register(app)
 progress.register(app)
 diagnosis.register(app)
 explaining.register(app)
+exporting.register(app)
 backtesting.register(app)
 app.add_typer(configuration.app, name="config")
 app.add_typer(holdout.app, name="holdout")

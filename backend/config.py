@@ -57,7 +57,10 @@ class QueueConfig(BaseModel):
     retrain_every: int = Field(
         default=25, ge=1, description="New labels (hold-outs included) that start a round."
     )
-    budget: int = Field(default=5000, ge=1, description="Labels that you can pay for.")
+    budget: int = Field(default=5000, ge=1, description="Annotations that you can pay for.")
+    budget_hours: float | None = Field(
+        default=None, gt=0, description="Hours of annotation that you can pay for."
+    )
     window: int = Field(
         default=100, ge=4, le=100_000, description="Tasks published to Label Studio at a time."
     )
@@ -115,7 +118,7 @@ class QueueConfig(BaseModel):
     )
     on_failure: Literal["warn", "random"] = Field(
         default="warn",
-        description="`random`: a strategy that is seen to do harm is replaced by stratified random.",
+        description="`random`: stratified random replaces a strategy that is seen to do harm.",
     )
     near_duplicate_threshold: float | None = Field(
         default=None,

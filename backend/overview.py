@@ -6,11 +6,13 @@ runs.
 """
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from backend.budget import budget_overview
 from backend.embedded_counts import embedded_count
 from backend.errors import EncoderUnavailableError
 from backend.holdouts import ROLES, holdout_overview, sealed
@@ -94,7 +96,9 @@ def project_overview(settings: Settings, database: Database, project: Project) -
             "last_error_at": project.last_error_at,
             "events": _events(session, project.id),
             "polls": project.polls,
+            "pause_reason": project.pause_reason,
         }
+        overview["spent"] = budget_overview(session, project, datetime.now(UTC))
         overview["ledger"] = _ledger(project, overview["holdout"])
     trouble = None
     try:
@@ -293,7 +297,17 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
     found: list[str] = []
     active = overview["state"] == "active"
     if overview["state"] == "paused":
-        found.append("The label stream is paused; `asknext resume` serves tasks again.")
+        why = overview["pause_reason"]
+        found.append(
+            f"The label stream is paused. {why} Raise `budget` and it goes on."
+            if why
+            else "The label stream is paused; `asknext resume` serves tasks again."
+        )
+    elif overview["pause_reason"]:
+        found.append(
+            f"{overview['pause_reason']} Label Studio asks for several annotations a task, so that "
+            "the stream cannot be paused: tell the annotators to stop."
+        )
     if trouble:
         found.append(trouble)
     if overview["config"].get("preannotate") == "queue":
@@ -363,9 +377,6 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
             f"The content of {overview['unreadable']} tasks cannot be read; they are tried again "
             "later and not queued until then."
         )
-    budget = overview["budget"]
-    if budget is not None and overview["labelled"] >= budget:
-        found.append(f"The budget of {budget} labels is spent.")
     return found
 
 

@@ -4,6 +4,7 @@ With `maximum_annotations` at 0 Label Studio serves nobody; the old value is kep
 before it is changed, so that `resume`, `disconnect` and a crash between the two all restore it.
 """
 
+from backend.budget import is_spent
 from backend.errors import AskNextError, LabelStudioRefusedError
 from backend.labelstudio import LabelStudio
 from backend.store import work
@@ -11,9 +12,13 @@ from backend.store.database import Database
 from backend.store.projects import record_event, set_values
 from backend.store.tables import Project
 
+BUDGET_SPENT = "The budget is spent."
 
-def pause(database: Database, client: LabelStudio, project: Project) -> None:
-    """Stop serving tasks to everybody.
+
+def pause(
+    database: Database, client: LabelStudio, project: Project, reason: str | None = None
+) -> None:
+    """Stop serving tasks to everybody; `reason` is told in the status.
 
     Raises:
         AskNextError: the project asks for several annotations a task, where the old state would
@@ -37,16 +42,52 @@ def pause(database: Database, client: LabelStudio, project: Project) -> None:
             set_values(session, project.id, paused_overlap=project.paused_overlap)
         raise
     with database.write() as session:
-        set_values(session, project.id, state="paused")
-        record_event(session, project.id, "info", "The label stream was paused.")
+        set_values(session, project.id, state="paused", pause_reason=reason)
+        why = f" {reason}" if reason else ""
+        record_event(session, project.id, "info", f"The label stream was paused.{why}")
 
 
 def resume(database: Database, client: LabelStudio, project: Project) -> None:
-    """Serve tasks again, from the same queue."""
+    """Serve tasks again, from the same queue.
+
+    Raises:
+        AskNextError: the budget is spent, so that the stream would be paused again at once.
+    """
     if project.state != "paused" and project.paused_overlap is None:
         return
+    with database.read() as session:
+        if is_spent(session, project):
+            raise AskNextError(
+                f"The budget of {project.config['budget']:,} annotations is spent; raise `budget` "
+                "(or `budget_hours`) first, then the stream goes on by itself."
+            )
     client.update_project(project.label_studio_id, maximum_annotations=project.paused_overlap or 1)
     with database.write() as session:
-        set_values(session, project.id, state="active", paused_overlap=None)
+        set_values(session, project.id, state="active", paused_overlap=None, pause_reason=None)
         record_event(session, project.id, "info", "The label stream was resumed.")
         work.request_in(session, project.id, "sync")
+
+
+def follow_budget(database: Database, client: LabelStudio, project: Project) -> None:
+    """Pause the stream when the budget is spent, and resume it when more can be paid for.
+
+    A project that asks for several annotations a task cannot be paused: the status says so.
+    """
+    with database.read() as session:
+        over = is_spent(session, project)
+    if over and project.state == "active":
+        try:
+            pause(database, client, project, BUDGET_SPENT)
+        except LabelStudioRefusedError:
+            raise
+        except AskNextError as error:
+            if project.pause_reason != BUDGET_SPENT:
+                with database.write() as session:
+                    set_values(session, project.id, pause_reason=BUDGET_SPENT)
+                    record_event(session, project.id, "warning", f"{BUDGET_SPENT} {error}")
+    elif not over and project.pause_reason == BUDGET_SPENT:
+        if project.state == "paused":
+            resume(database, client, project)
+        else:
+            with database.write() as session:
+                set_values(session, project.id, pause_reason=None)

@@ -55,7 +55,7 @@ def _rows(overview: dict[str, Any]) -> list[tuple[str, str]]:
             f"{overview['labelled']:,} tasks by {overview['annotations']:,} annotations"
             f" · {overview['skipped']:,} skipped · {overview['unsettled']:,} unsettled",
         ),
-        ("Budget", f"{_bar(overview['labelled'], budget)} {overview['labelled']:,} of {budget:,}"),
+        ("Budget", _budget_line(overview["spent"])),
         (
             "Embedded",
             f"{_bar(overview['embedded'], overview['pool'])} {overview['embedded']:,} of "
@@ -160,6 +160,19 @@ def _measured(metrics: dict[str, Any]) -> str:
             f"on {split['labelled']} labelled"
         )
     return " · ".join(parts)
+
+
+def _budget_line(spent: dict[str, Any]) -> str:
+    """Submitted annotations and hours against the budget, and when it ends at this pace."""
+    text = (
+        f"{_bar(spent['annotations'], spent['budget'])} {spent['annotations']:,} of "
+        f"{spent['budget']:,} annotations · {spent['hours']:.1f}"
+        + (f" of {spent['budget_hours']:g}" if spent["budget_hours"] else "")
+        + " hours"
+    )
+    if spent["finish_at"]:
+        text += f" · {spent['per_day']:.0f} a day, done on {spent['finish_at'][:10]}"
+    return text
 
 
 def _control_line(overview: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from backend.store import work
 from backend.store.projects import installation_name, model_version
 from backend.store.tables import Pick, Project, Round
 from backend.store.work import Lease
+from backend.stream import follow_budget
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ def sync_and_fill(context: ProjectContext, lease: Lease) -> None:
         stable_total_seconds=context.settings.stable_total_seconds,
     ).run()
     Rules(context.database, context.client, lease).read()
+    follow_budget(context.database, context.client, context.project())
     project = context.project()
     if schema_of(project) is None or not project.total:
         return

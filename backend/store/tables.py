@@ -89,6 +89,7 @@ class Project(Base):
     polls: Mapped[bool] = mapped_column(Boolean, default=False)
     restore: Mapped[dict[str, Any]] = mapped_column(default=dict)
     paused_overlap: Mapped[int | None]
+    pause_reason: Mapped[str | None] = mapped_column(Text)
 
     last_error: Mapped[str | None] = mapped_column(Text)
     last_error_at: Mapped[float | None] = mapped_column(Float)

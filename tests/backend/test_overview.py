@@ -322,7 +322,9 @@ def test_a_refusal_is_shown_until_an_accepted_change_follows(settings, database,
         ({"era": 0}, "hold-outs are not drawn"),
         ({"config": {"preannotate": "queue"}}, "confounded"),
         ({"config": {"explain_field": "asknext_reason"}}, "may be confounded"),
-        ({"config": {"budget": 0}}, "budget"),
+        ({"pause_reason": "The budget is spent."}, "cannot be paused"),
+        ({"state": "paused", "pause_reason": "The budget is spent."}, "Raise `budget`"),
+        ({"config": {"random_share": 0}}, "no random control"),
     ],
 )
 def test_what_an_admin_should_know_is_a_warning(settings, database, project, values, words):

@@ -24,6 +24,7 @@ def upgrade() -> None:
     op.add_column(
         "pick", sa.Column("rolling", sa.Boolean(), nullable=False, server_default=sa.false())
     )
+    op.add_column("project", sa.Column("pause_reason", sa.Text(), nullable=True))
     op.create_table(
         "holdout_era",
         sa.Column("project_id", sa.Integer(), nullable=False),
