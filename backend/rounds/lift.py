@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from backend.evaluation.control_blocks import Block, control_blocks
 from backend.evaluation.labels_saved import labels_saved
 from backend.evaluation.lift import in_words, lift
-from backend.evaluation.looks import LookPlan, due_look, plan_looks
+from backend.evaluation.looks import LookPlan, due_look, extend_plan, plan_looks
 from backend.evaluation.rare_labels import rare_labels_per_100
 from backend.models.artefact import Model
 from backend.models.refits import refitted_predictions
@@ -29,8 +29,8 @@ from backend.store.evaluation_tables import ControlDraw
 from backend.store.projects import record_event
 from backend.store.tables import Pick, Project, TrainingManifest
 
-# The first look: below so many labels there are no five blocks to compare.
-FIRST_LOOK = 100
+# Control labels at the first look: with fewer there is nothing that could be seen.
+FIRST_LOOK = 50
 REFITS, CURVE_POINTS = 20, 8
 FAILING = "The strategy does worse than random labelling. "
 
@@ -51,26 +51,25 @@ class Rival:
         return self.by_round.get(round_number, [])
 
 
-def look_if_due(context: ProjectContext, model: Model, labelled: int) -> dict[str, Any] | None:
+def look_if_due(context: ProjectContext, model: Model) -> dict[str, Any] | None:
     """The comparison of this look, None while none is due; the look is counted once it is made."""
     with context.database.read() as session:
-        era = current_era(session, context.project())
+        project = context.project()
+        era = current_era(session, project)
         if era is None:
             return None
         looks = dict(era.reports.get("looks") or {})
-    plan = (
-        LookPlan(tuple(looks["at"]), tuple(looks["alphas"]), looks["alpha"])
-        if looks
-        else plan_looks(FIRST_LOOK, context.config.budget)
-    )
+        drawn = {task for part in _control_rounds(session, project).values() for task in part}
+    control = len(labelled_tasks(context, drawn).labels)
     taken = int(looks.get("taken", 0))
-    due = due_look(plan, labelled, taken)
+    plan = _plan(looks, taken, round(context.config.random_share * context.config.budget))
+    due = due_look(plan, control, taken)
     if due is None:
         return None
     found = {
         "look": due + 1,
         "looks_planned": len(plan.at),
-        "labelled": labelled,
+        "control_labels": control,
         **compare(context, model, plan.alphas[due]),
     }
     with context.database.write() as session:
@@ -82,6 +81,14 @@ def look_if_due(context: ProjectContext, model: Model, labelled: int) -> dict[st
         if found["lift"]["verdict"] == "below":
             record_event(session, context.project_id, "warning", FAILING + found["sentence"])
     return found
+
+
+def _plan(looks: dict[str, Any], taken: int, most: int) -> LookPlan:
+    """The looks as planned; another budget plans those to come anew with the error that is left."""
+    if not looks:
+        return plan_looks(FIRST_LOOK, most)
+    plan = LookPlan(tuple(looks["at"]), tuple(looks["alphas"]), looks["alpha"])
+    return extend_plan(plan, taken, most)
 
 
 def is_failing(session: Session, project: Project) -> bool:

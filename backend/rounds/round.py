@@ -97,7 +97,7 @@ class RoundRun:
             self._report(stage="evaluate")
             model, metrics = calibrate_and_measure(self._context, model, self._number)
             self._lease.check()
-            compared = look_if_due(self._context, model, self._row().labelled)
+            compared = look_if_due(self._context, model)
             if compared is not None:
                 metrics["comparison"] = compared
             train.store_model(self._context, model, self._number)

@@ -151,7 +151,7 @@ def test_a_harmful_strategy_is_seen_warned_of_and_replaced_by_chance(clusters):
     project = clusters.project
     clusters.play(harmful(clusters))
     context = project.context()
-    found = look_if_due(context, context.live_model(), 400)
+    found = look_if_due(context, context.live_model())
     assert found["lift"]["verdict"] == "below"
     assert found["lift"]["high"] < 0 < found["lift"]["smallest_visible"]
     assert found["labels_saved"]["share"] < 0
@@ -179,24 +179,27 @@ def test_a_strategy_that_is_chance_is_not_visible_and_says_what_could_be(cluster
         assert not is_failing(session, clusters.project.row())
 
 
-def test_it_is_looked_at_only_when_the_labels_have_doubled(clusters):
+def test_it_is_looked_at_only_when_the_control_labels_have_doubled(clusters):
+    """160 control labels, of up to 400 in the budget: the looks at 50 and 100 fall together."""
+    config = {**clusters.project.row().config, "budget": 4_000}
+    clusters.project.update(config=config)
     clusters.play(chance(6))
     project = clusters.project
 
-    def look(labelled):
+    def look():
         context = project.context()
-        return look_if_due(context, context.live_model(), labelled)
+        return look_if_due(context, context.live_model())
 
-    assert look(99) is None
-    assert look(100)["look"] == 1
-    assert look(150) is None
-    assert look(900)["look"] == 4  # those between have lapsed
-    assert look(950) is None
+    assert look()["look"] == 2  # the first has lapsed
+    assert look() is None
     with project.database.read() as session:
-        era = current_era(session, project.row())
-    assert era.reports["looks"]["at"] == [100, 200, 400, 800]
-    assert era.reports["looks"]["alphas"] == [0.0125] * 4
-    assert [made["look"] for made in era.reports["comparisons"]] == [1, 4]
+        reports = current_era(session, project.row()).reports
+    assert reports["looks"]["at"] == [50, 100, 200, 400]
+    assert reports["looks"]["alphas"] == [0.0125] * 4
+    assert [made["look"] for made in reports["comparisons"]] == [2]
+    # A smaller budget plans no more looks than it pays for: what is spent stays spent.
+    project.update(config={**config, "budget": 1_500})
+    assert look() is None
 
 
 def test_before_there_are_blocks_it_says_what_is_missing(text_project):
