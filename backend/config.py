@@ -120,6 +120,17 @@ class QueueConfig(BaseModel):
         default="warn",
         description="`random`: stratified random replaces a strategy that is seen to do harm.",
     )
+    target_accuracy: float | None = Field(
+        default=None, gt=0, lt=1, description="Accuracy at which no more labels are needed."
+    )
+    least_gain: float | None = Field(
+        default=None,
+        gt=0,
+        description="Points of accuracy that 100 more labels must be able to gain.",
+    )
+    on_stop: Literal["advise", "pause"] = Field(
+        default="advise", description="`pause` stops the stream once there is advice to stop."
+    )
     near_duplicate_threshold: float | None = Field(
         default=None,
         gt=0,

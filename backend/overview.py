@@ -34,6 +34,7 @@ from backend.store.tables import (
     Task,
     Work,
 )
+from backend.stream import BUDGET_SPENT
 
 EVENTS_SHOWN = 20
 FAMILIES = ("strategy", "random", "test", "validation")
@@ -298,11 +299,12 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
     active = overview["state"] == "active"
     if overview["state"] == "paused":
         why = overview["pause_reason"]
-        found.append(
-            f"The label stream is paused. {why} Raise `budget` and it goes on."
-            if why
-            else "The label stream is paused; `asknext resume` serves tasks again."
+        mend = (
+            "Raise `budget` and it goes on."
+            if why == BUDGET_SPENT
+            else "`asknext resume` serves tasks again."
         )
+        found.append(" ".join(filter(None, ("The label stream is paused.", why, mend))))
     elif overview["pause_reason"]:
         found.append(
             f"{overview['pause_reason']} Label Studio asks for several annotations a task, so that "

@@ -10,7 +10,7 @@ from backend.labelstudio import LabelStudio
 from backend.store import work
 from backend.store.database import Database
 from backend.store.projects import record_event, set_values
-from backend.store.tables import Project
+from backend.store.tables import Project, Round
 
 BUDGET_SPENT = "The budget is spent."
 
@@ -66,6 +66,26 @@ def resume(database: Database, client: LabelStudio, project: Project) -> None:
         set_values(session, project.id, state="active", paused_overlap=None, pause_reason=None)
         record_event(session, project.id, "info", "The label stream was resumed.")
         work.request_in(session, project.id, "sync")
+
+
+def follow_advice(database: Database, client: LabelStudio, project: Project) -> None:
+    """Pause the stream once where the newest round advises to stop and the admin lets it.
+
+    What the admin resumes after that is not paused again by the same advice.
+    """
+    if (
+        project.state != "active"
+        or project.config.get("on_stop") != "pause"
+        or project.advice_followed
+    ):
+        return
+    with database.read() as session:
+        newest = session.get(Round, (project.id, project.round_number))
+        advice = ((newest.metrics or {}).get("stopping") or {}).get("advice") if newest else None
+    if advice:
+        pause(database, client, project, f"There is advice to stop: {' '.join(advice)}")
+        with database.write() as session:
+            set_values(session, project.id, advice_followed=True)
 
 
 def follow_budget(database: Database, client: LabelStudio, project: Project) -> None:

@@ -81,6 +81,7 @@ def _rows(overview: dict[str, Any]) -> list[tuple[str, str]]:
         ("Control", _control_line(overview)),
         ("Lift", _lift_line(holdout.get("comparisons") or [])),
         ("Evaluation", _ledger_line(overview["ledger"], budget)),
+        ("Stopping", _stopping_line(overview["rounds"])),
         ("Round", _round_line(overview)),
         ("Quality", _quality(overview["rounds"])),
         ("Now", _work_line(overview["work"])),
@@ -213,6 +214,31 @@ def _lift_line(comparisons: list[dict[str, Any]]) -> str:
             f"random {rare['control']:.1f}"
         )
     return text
+
+
+def _stopping_line(rounds: list[dict[str, Any]]) -> str:
+    """Advice to stop, or the figures that it would rest on."""
+    figures = next(
+        (r["metrics"]["stopping"] for r in reversed(rounds) if "stopping" in (r["metrics"] or {})),
+        None,
+    )
+    if figures is None:
+        return "no advice yet"
+    parts = [escape(text) for text in figures["advice"]] or ["no sign to stop"]
+    stability, gain, expected = figures["stability"], figures["gain"], figures["forecast"]
+    if stability["kappa"] is not None:
+        parts.append(f"kappa between models {stability['kappa']:.3f}")
+    if gain["upper"] is not None:
+        parts.append(
+            f"100 labels gained {100 * gain['per_100']:+.2f} points lately, at most "
+            f"{100 * gain['upper']:+.2f}"
+        )
+    if expected and expected["value"] is not None:
+        parts.append(
+            f"at {expected['labels']:,} labels accuracy {expected['value']:.3f} "
+            f"({expected['low']:.3f} to {expected['high']:.3f}) is expected"
+        )
+    return " · ".join(parts)
 
 
 def _ledger_line(ledger: dict[str, Any], budget: int) -> str:

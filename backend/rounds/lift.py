@@ -70,6 +70,7 @@ def look_if_due(context: ProjectContext, model: Model) -> dict[str, Any] | None:
         "look": due + 1,
         "looks_planned": len(plan.at),
         "control_labels": control,
+        "alpha": plan.alphas[due],
         **compare(context, model, plan.alphas[due]),
     }
     with context.database.write() as session:

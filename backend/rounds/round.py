@@ -24,6 +24,7 @@ from backend.rounds.lift import look_if_due
 from backend.rounds.memory import peak_megabytes, reset_peak
 from backend.rounds.publish import Publisher
 from backend.rounds.rank import Ranker
+from backend.rounds.stopping import stopping_figures
 from backend.rounds.sync import Sync
 from backend.store import work
 from backend.store.projects import installation_name, model_version, set_values
@@ -100,6 +101,8 @@ class RoundRun:
             compared = look_if_due(self._context, model)
             if compared is not None:
                 metrics["comparison"] = compared
+            alpha = None if compared is None else float(compared["alpha"])
+            metrics["stopping"] = stopping_figures(self._context, model, trained_on, alpha)
             train.store_model(self._context, model, self._number)
             self._update(metrics=metrics, trained_on=trained_on)
         return model

@@ -18,7 +18,7 @@ from backend.store import work
 from backend.store.projects import installation_name, model_version
 from backend.store.tables import Pick, Project, Round
 from backend.store.work import Lease
-from backend.stream import follow_budget
+from backend.stream import follow_advice, follow_budget
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ def sync_and_fill(context: ProjectContext, lease: Lease) -> None:
     ).run()
     Rules(context.database, context.client, lease).read()
     follow_budget(context.database, context.client, context.project())
+    follow_advice(context.database, context.client, context.project())
     project = context.project()
     if schema_of(project) is None or not project.total:
         return

@@ -90,6 +90,7 @@ class Project(Base):
     restore: Mapped[dict[str, Any]] = mapped_column(default=dict)
     paused_overlap: Mapped[int | None]
     pause_reason: Mapped[str | None] = mapped_column(Text)
+    advice_followed: Mapped[bool] = mapped_column(Boolean, default=False)
 
     last_error: Mapped[str | None] = mapped_column(Text)
     last_error_at: Mapped[float | None] = mapped_column(Float)

@@ -25,6 +25,10 @@ def upgrade() -> None:
         "pick", sa.Column("rolling", sa.Boolean(), nullable=False, server_default=sa.false())
     )
     op.add_column("project", sa.Column("pause_reason", sa.Text(), nullable=True))
+    op.add_column(
+        "project",
+        sa.Column("advice_followed", sa.Boolean(), nullable=False, server_default=sa.false()),
+    )
     op.create_table(
         "holdout_era",
         sa.Column("project_id", sa.Integer(), nullable=False),

@@ -1,0 +1,158 @@
+"""Stopping advice: whether more labels are still worth their price, with the figures it rests on.
+
+Advisory only, unless the admin lets it pause the stream: each sign can be wrong, and says so by its
+figure.
+"""
+
+import hashlib
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from backend.evaluation.forecast import forecast
+from backend.evaluation.stopping import gain_per_100, predictions_stable, target_reached
+from backend.models.artefact import DamagedModelError, Model, load_model
+from backend.rounds import queue
+from backend.rounds.context import ProjectContext
+from backend.rounds.evaluate import group_keys
+from backend.rounds.train import labelled_tasks
+from backend.store.tables import Round, Task
+
+STOP_SET = 1_000
+# Of earlier models at most so many are asked again.
+MOST_MODELS = 16
+
+
+def stopping_figures(
+    context: ProjectContext, model: Model, trained_on: int, alpha: float | None
+) -> dict[str, Any]:
+    """The signs after this round's model; `alpha` is the error of a look, None where none is due.
+
+    Every model is judged anew on the labels of validation set (a) that are there now, so that the
+    points of the curve can be compared.
+    """
+    config = context.config
+    models = [*_earlier_models(context, model, trained_on), (trained_on, model)]
+    labels = [count for count, _ in models]
+    with context.database.read() as session:
+        members = queue.holdout_roles(session, context.project())
+    validation = labelled_tasks(context, {t for t, role in members.items() if role == "validation"})
+    with context.database.read() as session:
+        groups = group_keys(session, context.project(), validation.task_ids)
+    hits = np.array(
+        [
+            one.probabilities(validation.embeddings).argmax(axis=1) == validation.labels
+            if len(validation.labels)
+            else np.zeros(0, dtype=np.bool_)
+            for _, one in models
+        ]
+    )
+    stop_set = context.cache.get(_stop_set(context, members))
+    said = np.array(
+        [
+            one.probabilities(stop_set).argmax(axis=1) if len(stop_set) else np.zeros(0, np.int64)
+            for _, one in models
+        ]
+    )
+    half = len(models) // 2 if len(models) >= 10 else 0
+    gain = gain_per_100(labels[half:], hits[half:], groups)
+    stable = predictions_stable(labels, said)
+    figures: dict[str, Any] = {
+        "stability": asdict(stable),
+        "gain": asdict(gain),
+        "forecast": None,
+        "target": None,
+    }
+    if len(validation.labels):
+        accuracies = hits.mean(axis=1)
+        spread = float(accuracies[-1] * (1 - accuracies[-1]) / len(validation.labels)) ** 0.5
+        at = min(config.budget, 4 * trained_on)
+        figures["forecast"] = asdict(forecast(labels, accuracies.tolist(), at, spread))
+    if config.target_accuracy is not None and alpha is not None:
+        found = target_reached(hits[-1], config.target_accuracy, alpha, groups)
+        figures["target"] = asdict(found)
+    figures["advice"] = _advice(figures, config.least_gain)
+    return figures
+
+
+def _advice(figures: dict[str, Any], least_gain: float | None) -> list[str]:
+    """What speaks for stopping, each with its figure."""
+    found = []
+    target = figures["target"]
+    if target is not None and target["reached"]:
+        found.append(
+            f"The accuracy has reached {target['target']:.3f}: its lower bound is "
+            f"{target['accuracy']['low']:.3f}."
+        )
+    stability = figures["stability"]
+    if stability["stable"]:
+        found.append(
+            "Predictions have stabilised: models 10% of the labels apart agree with kappa "
+            f"{stability['kappa']:.3f}."
+        )
+    gain = figures["gain"]
+    if least_gain is not None and gain["upper"] is not None and gain["upper"] < least_gain / 100:
+        found.append(
+            f"100 more labels gain at most {100 * gain['upper']:.2f} points, less than the "
+            f"{least_gain:g} asked for."
+        )
+    return found
+
+
+def _earlier_models(
+    context: ProjectContext, model: Model, trained_on: int
+) -> list[tuple[int, Model]]:
+    """Models of finished rounds that compare with this one, spread over the label counts."""
+    with context.database.read() as session:
+        rows = session.execute(
+            sa.select(Round.number, Round.trained_on)
+            .where(
+                Round.project_id == context.project_id,
+                Round.state == "done",
+                Round.trained_on < trained_on,
+                Round.trained_on > 0,
+            )
+            .order_by(Round.trained_on, Round.number)
+        ).all()
+    newest = {row.trained_on: row.number for row in rows}
+    counts = sorted(newest)
+    if len(counts) > MOST_MODELS:
+        kept = np.unique(np.linspace(0, len(counts) - 1, MOST_MODELS).round().astype(int))
+        counts = [counts[place] for place in kept]
+    found = []
+    for count in counts:
+        folder = context.model_dir(newest[count])
+        if not folder.exists():
+            continue
+        try:
+            earlier = load_model(folder)
+        except DamagedModelError:
+            continue
+        fits = earlier.encoder_fingerprint == model.encoder_fingerprint
+        if fits and earlier.classes == model.classes:
+            found.append((count, earlier))
+    return found
+
+
+def _stop_set(context: ProjectContext, members: dict[int, Any]) -> list[bytes]:
+    """Contents of up to 1,000 random tasks, the same ones at every round while they are there.
+
+    Random by a hash of the task's number: the permanent random number serves nothing else.
+    """
+    with context.database.read() as session:
+        rows = session.execute(
+            sa.select(Task.task_id, Task.content_hash).where(
+                Task.project_id == context.project_id,
+                Task.deleted_at.is_(None),
+                Task.content_hash.is_not(None),
+            )
+        ).all()
+    rows = [row for row in rows if row.task_id not in members]
+    ranked = sorted(
+        rows, key=lambda row: hashlib.blake2b(f"stop set {row.task_id}".encode()).digest()
+    )
+    chosen = [row.content_hash for row in ranked[:STOP_SET]]
+    known = context.cache.contains(chosen)
+    return [content for content, there in zip(chosen, known, strict=True) if there]

@@ -1,0 +1,112 @@
+"""Stopping advice: figures from earlier models, and a stream that pauses where that is asked."""
+
+import json
+
+import numpy as np
+import pytest
+
+from backend.labelstudio import LabelStudio
+from backend.rounds.stopping import stopping_figures
+from backend.store.tables import Round
+from backend.stream import follow_advice
+from tests.backend.rounds.test_lift import Clusters
+from tests.backend.text_project import LABEL_CONFIG
+from tests.backend.unreliable_labelstudio import PERSONAL_TOKEN, UnreliableLabelStudio
+
+
+@pytest.fixture
+def learnt(text_project):
+    """Ten rounds of 24 labels each on an easy mixture, with 200 labelled validation tasks."""
+    clusters = Clusters(text_project)
+    order = np.random.default_rng(3).permutation(clusters.count)
+    judged, rest = order[:200], order[200:]
+    text_project.hold_out(validation=clusters.ids[judged].tolist())
+    clusters.label(judged)
+    for number in range(1, 11):
+        clusters.label(rest[24 * (number - 1) : 24 * number])
+        text_project.train_round(number)
+        with text_project.database.write() as session:
+            session.add(
+                Round(
+                    project_id=text_project.id,
+                    number=number,
+                    state="done",
+                    trained_on=24 * number,
+                    started_at=float(number),
+                )
+            )
+    return text_project
+
+
+def figures(project, alpha=None):
+    context = project.context()
+    return stopping_figures(context, context.live_model(), 241, alpha)
+
+
+def configure(project, **changes):
+    project.update(config={**project.row().config, **changes})
+
+
+def test_figures_come_from_the_models_of_earlier_rounds(learnt):
+    found = figures(learnt)
+    assert len(found["stability"]["kappas"]) == 3
+    assert 0.7 < found["stability"]["kappa"] <= 1.0
+    assert found["gain"]["models"] >= 5
+    assert found["gain"]["per_100"] < found["gain"]["upper"]
+    assert 0.5 < found["forecast"]["low"] < found["forecast"]["value"] <= 1.0
+    assert found["forecast"]["labels"] == 964
+    assert found["target"] is None
+    json.dumps(found)
+
+
+def test_a_target_is_judged_at_looks_only(learnt):
+    configure(learnt, target_accuracy=0.6)
+    assert figures(learnt)["target"] is None
+    found = figures(learnt, alpha=0.0125)
+    assert found["target"]["reached"]
+    assert any("has reached 0.600" in text for text in found["advice"])
+    configure(learnt, target_accuracy=0.999)
+    assert not figures(learnt, alpha=0.0125)["target"]["reached"]
+
+
+def test_a_small_gain_is_advice_where_the_admin_set_a_price(learnt):
+    assert not any("100 more labels" in text for text in figures(learnt)["advice"])
+    configure(learnt, least_gain=50.0)
+    assert any("less than the 50 asked for" in text for text in figures(learnt)["advice"])
+
+
+def test_with_one_model_nothing_is_advised(text_project):
+    text_project.annotate_truly(range(1, 31))
+    text_project.train_round(1)
+    found = stopping_figures(text_project.context(), text_project.context().live_model(), 30, None)
+    assert found["advice"] == []
+    assert found["stability"]["kappa"] is None
+    assert "too few" in found["gain"]["reason"]
+
+
+def test_advice_pauses_the_stream_once_and_only_where_that_is_asked(text_project):
+    with text_project.database.write() as session:
+        session.add(
+            Round(
+                project_id=text_project.id,
+                number=1,
+                state="done",
+                started_at=1.0,
+                metrics={"stopping": {"advice": ["Predictions have stabilised."]}},
+            )
+        )
+    text_project.update(round_number=1)
+    with (
+        UnreliableLabelStudio(LABEL_CONFIG) as server,
+        LabelStudio(server.url, PERSONAL_TOKEN, patience=0.0) as client,
+    ):
+        follow_advice(text_project.database, client, text_project.row())
+        assert text_project.row().state == "active"
+        configure(text_project, on_stop="pause")
+        follow_advice(text_project.database, client, text_project.row())
+        row = text_project.row()
+        assert (row.state, "stabilised" in row.pause_reason) == ("paused", True)
+        assert server.project["maximum_annotations"] == 0
+        text_project.update(state="active", pause_reason=None)
+        follow_advice(text_project.database, client, text_project.row())
+        assert text_project.row().state == "active"
