@@ -28,7 +28,7 @@ from backend.rounds.numbering import numbering
 from backend.rounds.train import LabelledTasks, labelled_tasks
 from backend.rounds.training_set import rolling_validation
 from backend.store.evaluation_tables import ControlDraw, ControlScore, SplitMember
-from backend.store.tables import Label, Project, Task
+from backend.store.tables import Label, Pick, Project, Task
 
 
 def calibrate_and_measure(
@@ -186,7 +186,10 @@ def _resolved_prefix(session: Session, project: Project) -> tuple[set[int], set[
         )
         .order_by(SplitMember.drawn_at, SplitMember.u, SplitMember.task_id)
     ).all()
-    answered = annotated_task_ids(session, project.id)
+    waiting = session.scalars(
+        sa.select(Pick.task_id).where(Pick.project_id == project.id, Pick.state == "queued")
+    )
+    answered = annotated_task_ids(session, project.id) - set(waiting)
     labelled = _labels(session, project.id)
     prefix: set[int] = set()
     group: list[int] = []

@@ -18,6 +18,9 @@ from backend.store.database import ROWS_A_STATEMENT, Database
 from backend.store.evaluation_tables import ControlDraw, SplitMember
 from backend.store.tables import Annotation, ContentFailure, Pick, Project, Task
 
+# Rounds in which a skipped task waits for another annotator.
+ROUNDS_FOR_ANOTHER = 2
+
 
 @dataclass(frozen=True)
 class QueueState:
@@ -65,12 +68,30 @@ def current_queue(session: Session, project: Project) -> QueueState:
 
 
 def resolve_answered(session: Session, project: Project) -> int:
-    """Mark queued picks whose task was annotated, skipped or deleted; how many."""
+    """Mark queued picks whose task was annotated, skipped or deleted; how many.
+
+    Skips are not random: a task that chance chose stays queued after its first skip, for another
+    annotator, until a second one skips it too or two more rounds have passed.
+    """
     # Asked for each queued pick, of which there are few: the pool is never walked.
-    answered = sa.exists().where(
+    annotations = (
         Annotation.project_id == project.id,
         Annotation.task_id == Pick.task_id,
         Annotation.deleted_at.is_(None),
+    )
+    skippers = (
+        sa.select(sa.func.count(sa.distinct(Annotation.completed_by)))
+        .where(*annotations)
+        .scalar_subquery()
+    )
+    final = sa.or_(
+        Pick.family == "strategy",
+        skippers > 1,
+        Pick.round + ROUNDS_FOR_ANOTHER < project.round_number,
+    )
+    answered = sa.or_(
+        sa.exists().where(*annotations, Annotation.cancelled.is_(False)),
+        sa.and_(sa.exists().where(*annotations), final),
     )
     gone = sa.exists().where(
         Task.project_id == project.id, Task.task_id == Pick.task_id, Task.deleted_at.is_not(None)

@@ -49,6 +49,12 @@ def test_late_test_members_are_a_supplement(text_project):
     assert (metrics["test"]["labelled"], metrics["supplement"]["labelled"]) == (7, 3)
 
 
+def resolve(project):
+    """What a sync does with answered positions."""
+    with project.database.write() as session:
+        queue.resolve_answered(session, session.get_one(Project, project.id))
+
+
 class TestControl:
     """Validation (c): each label counts for the model that did not know it."""
 
@@ -71,11 +77,13 @@ class TestControl:
         project, order = queued
         # The fourth in order is not answered yet: the fifth may be no typical one.
         project.annotate_truly([*order[:3], order[4]])
+        resolve(project)
         context = project.context()
         score_control(context, context.live_model())
         figures = control_figures(context, 2)
         assert figures["all"]["items"] == 3
         project.annotate_truly([order[3]])
+        resolve(project)
         score_control(context, context.live_model())
         assert control_figures(context, 2)["all"]["items"] == 5
 
@@ -84,6 +92,8 @@ class TestControl:
         project.annotate_truly(order[:6])
         for task in order[6:8]:
             project.annotate(task, None, skipped=True)
+            project.annotate(task, None, by=2, skipped=True)
+        resolve(project)
         context = project.context()
         score_control(context, context.live_model())
         figures = control_figures(context, 2)
@@ -100,6 +110,7 @@ class TestControl:
         score_control(context, context.live_model())
         project.train_round(2)
         project.annotate_truly(order[4:6])
+        resolve(project)
         score_control(project.context(), project.context().live_model())
         figures = control_figures(project.context(), 5)
         assert (figures["all"]["items"], figures["recent"]["items"]) == (6, 2)

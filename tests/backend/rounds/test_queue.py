@@ -90,14 +90,37 @@ def test_what_is_only_staged_is_not_in_force_and_uses_up_no_ordinal(text_project
 def test_answered_tasks_leave_the_queue_whether_labelled_or_skipped(text_project, publish):
     publish("v1", FIRST)
     text_project.annotate(10, "weather")
-    text_project.annotate(20, None, skipped=True)
+    text_project.annotate(11, None, skipped=True)
     assert resolve(text_project) == 2
-    assert [p.task_id for p in current(text_project).positions] == [30, 11]
+    assert [p.task_id for p in current(text_project).positions] == [20, 30]
     assert current(text_project).next_ordinal == 4
     assert resolve(text_project) == 0
     with text_project.database.read() as session:
         answered = session.scalars(sa.select(Pick).where(Pick.state == "resolved"))
         assert all(pick.resolved_at for pick in answered)
+
+
+def test_what_chance_chose_is_asked_once_more_of_another_annotator(text_project, publish):
+    publish("v1", FIRST)
+    for task_id in (20, 30):
+        text_project.annotate(task_id, None, skipped=True)
+    text_project.annotate(20, None, by=2, skipped=True)
+    assert resolve(text_project) == 1
+    assert [p.task_id for p in current(text_project).positions] == [10, 30, 11]
+    # Nobody else comes: two rounds later it is left unanswered, and never replaced.
+    text_project.update(round_number=3)
+    assert resolve(text_project) == 0
+    text_project.update(round_number=4)
+    assert resolve(text_project) == 1
+    assert 30 not in [p.task_id for p in current(text_project).positions]
+
+
+def test_a_second_look_may_bring_a_label(text_project, publish):
+    publish("v1", FIRST)
+    text_project.annotate(30, None, skipped=True)
+    assert resolve(text_project) == 0
+    text_project.annotate(30, "weather", by=2)
+    assert resolve(text_project) == 1
 
 
 def test_deleted_tasks_leave_the_queue(text_project, publish):
