@@ -53,7 +53,8 @@ def report_html(found: Analysis, source: str) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>
 <body><h1>Backtest: {escape(source)}</h1>
 <p class="facts">{found.items:,} items, {found.classes} classes, {found.seeds} seeds,
-{found.test_items:,} test items a seed; batches of {found.plan.batch} up to {found.plan.budget:,} labels.</p>
+{found.test_items:,} test items a seed; batches of {found.plan.batch} up to
+{found.plan.budget:,} labels.</p>
 <div class="advice{"" if advice.strategy else " none"}">{escape(advice.text)}</div>
 <div class="key">{key}</div>
 <h2>Accuracy</h2>{_chart(found, colours, "accuracy")}

@@ -6,7 +6,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from backend import config_history, stream
+from backend import config_history, jobs, stream
+from backend.backtest import requests
 from backend.connection import write_back
 from backend.errors import RequestError
 from backend.explanation import explain
@@ -163,6 +164,26 @@ async def write_config(request: Request, number: int) -> dict[str, Any]:
         return found.config
 
     return await asyncio.to_thread(change)
+
+
+@router.post("/backtests")
+async def start_backtest(request: Request) -> JSONResponse:
+    """Start a backtest of a project's labels or of rows, or go on with the same one."""
+    state = state_of(request)
+    document = decode(await request.body())
+
+    def start() -> dict[str, Any]:
+        identifier = requests.ask(state.settings, document)
+        jobs.push_backtest(state.settings, identifier)
+        return {"id": identifier, "url": f"/api/backtests/{identifier}"}
+
+    return JSONResponse(await asyncio.to_thread(start), status_code=202)
+
+
+@router.get("/backtests/{identifier}")
+async def read_backtest(request: Request, identifier: str) -> dict[str, Any]:
+    """How far a backtest is, and its result."""
+    return await asyncio.to_thread(requests.state_of, state_of(request).settings, identifier)
 
 
 def _switch(state: State, number: int, what: str) -> dict[str, str]:

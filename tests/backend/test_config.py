@@ -56,7 +56,16 @@ def test_an_unknown_setting_is_answered_with_the_known_ones():
 
 def test_shares_that_leave_the_strategy_nothing_are_refused():
     with pytest.raises(ConfigurationError, match="make their sum at most 1"):
-        parse_config({"random_share": 0.8, "holdout_rate": 0.5})
+        parse_config({"random_share": 0.8, "holdout_rate": 0.5, "evaluation_cap": 1})
+
+
+def test_measuring_without_a_control_or_without_a_test_set_must_be_meant():
+    with pytest.raises(ConfigurationError, match="accept_no_control"):
+        parse_config({"random_share": 0})
+    assert parse_config({"random_share": 0, "accept_no_control": True}).random_share == 0
+    with pytest.raises(ConfigurationError, match="raise evaluation_cap"):
+        parse_config({"random_share": 0.3})
+    assert parse_config({"random_share": 0.3, "evaluation_cap": 0.5}).random_share == 0.3
 
 
 def test_a_digest_does_not_depend_on_the_order_of_keys():

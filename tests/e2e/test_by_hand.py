@@ -58,7 +58,11 @@ def tasks_by(driven, field, value):
 
 
 def test_a_pin_reaches_the_top_within_a_minute_and_an_exclusion_is_never_served(connect):
-    driven = connect(tasks=90, config={"window": 20, "random_share": 0.0, "accept_no_control": True}, fields=sites)
+    driven = connect(
+        tasks=90,
+        config={"window": 20, "random_share": 0.0, "accept_no_control": True},
+        fields=sites,
+    )
     driven.label_many(6)
     driven.rank()
     south = tasks_by(driven, "site", "south")
@@ -130,6 +134,10 @@ def test_metadata_groups_and_the_reason_in_the_tasks_data(connect, run_asknext):
         "group_limit": 1,
         "explain_field": "asknext_reason",
         "preannotate": "queue",
+        # Whole patients are held out: enough of every site must be left.
+        "test_size": 6,
+        "validation_size": 3,
+        "budget": 120,
     }
     driven = connect(tasks=120, config=config, fields=sites)
     driven.label_many(6)

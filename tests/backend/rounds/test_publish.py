@@ -21,7 +21,7 @@ PROJECT = "/api/projects/7/"
 @pytest.fixture
 def project(trained):
     """Ten tasks a window, half of the open ones held out or random; round 1 is trained."""
-    config = QueueConfig(encoder="static", window=10, random_share=0.3)
+    config = QueueConfig(encoder="static", window=10, random_share=0.3, evaluation_cap=0.6)
     trained.update(config=config.model_dump(mode="json"))
     trained.hold_out(test=[31, 32, 33], validation=[34, 35])
     return trained

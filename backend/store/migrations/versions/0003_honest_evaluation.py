@@ -63,11 +63,16 @@ def upgrade() -> None:
 
 
 def _keep_configurations_valid(connection: sa.Connection) -> None:
-    """A random share of 0 was allowed without a word; it stays in force."""
+    """A random share of 0, or a large one, was allowed without a word; it stays in force."""
     project = sa.table("project", sa.column("id", sa.Integer), sa.column("config", sa.JSON))
     for row in connection.execute(sa.select(project)).all():
-        if row.config and row.config.get("random_share") == 0:
+        share = (row.config or {}).get("random_share", 0.1)
+        changed = None
+        if share == 0:
             changed = {**row.config, "accept_no_control": True}
+        elif share >= 0.3:
+            changed = {**row.config, "evaluation_cap": min(share + 0.2, 1.0)}
+        if changed is not None:
             connection.execute(
                 sa.update(project).where(project.c.id == row.id).values(config=changed)
             )
