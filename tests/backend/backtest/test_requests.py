@@ -1,0 +1,73 @@
+"""A backtest over the API: asked for, made by real jobs, read."""
+
+import pytest
+
+from backend import jobs
+from backend.backtest import requests
+from tests.backend.backtest.test_reading import rows
+
+SMALL = {"strategies": "margin", "seeds": 4, "batch": 10, "budget": 20, "encoder": "static"}
+
+
+@pytest.fixture
+def pushed(monkeypatch, settings):
+    """What would go to the queue engine, which does not run here."""
+    monkeypatch.setenv("ASKNEXT_DATA_DIR", str(settings.data_dir))
+    waiting = []
+
+    def push(_, identifier, batches=None):
+        waiting.extend((identifier, n) for n in ([-1] if batches is None else range(batches)))
+
+    monkeypatch.setattr(jobs, "push_backtest", push)
+    return waiting
+
+
+def work_off(waiting):
+    while waiting:
+        jobs.backtest(*waiting.pop(0))
+
+
+def test_rows_are_tested_and_the_result_is_read(client, pushed):
+    asked = client.post("/api/backtests", json={"rows": rows(), **SMALL})
+    assert asked.status_code == 202
+    url = asked.json()["url"]
+    assert client.get(url).json()["state"] == "waiting"
+    work_off(pushed)
+    told = client.get(url).json()
+    assert (told["state"], told["done"], told["total"]) == ("done", 8, 8)
+    assert set(told["result"]["strategies"]) == {"margin", "random"}
+    again = client.post("/api/backtests", json={"rows": rows(), **SMALL}).json()
+    assert again["url"] == url
+
+
+def test_a_project_without_labels_fails_with_its_reason(client, pushed, text_project):
+    asked = client.post("/api/backtests", json={"project": 7, **SMALL}).json()
+    work_off(pushed)
+    told = client.get(asked["url"]).json()
+    assert told["state"] == "failed"
+    assert "wait until" in told["error"]
+    assert text_project.label_studio_id == 7
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ({}, "project"),
+        ({"project": 7, "rows": []}, "project"),
+        ({"project": "7"}, "project"),
+        ({"project": 7, "seed": 1}, "seed"),
+        ({"project": 7, "seeds": 0}, "seeds"),
+        ({"project": 7, "strategies": ["margn"]}, "strategies[0]"),
+        ({"rows": [1]}, "rows"),
+    ],
+)
+def test_a_wrong_request_names_its_field(client, pushed, document, field):
+    answer = client.post("/api/backtests", json=document)
+    assert answer.status_code == 422
+    assert answer.json()["field"] == field
+    assert pushed == []
+
+
+def test_an_unknown_backtest_is_not_found(client, settings):
+    assert client.get("/api/backtests/abc").status_code == 404
+    assert requests._folder(settings, "abc").exists() is False
