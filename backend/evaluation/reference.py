@@ -1,0 +1,209 @@
+"""Pool, test set and training set beside a sample of where the model will be used, and figures
+reweighted to it where they overlap."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.evaluation.clustered_proportion import wilson
+from backend.evaluation.clustered_variance import group_numbers
+from backend.evaluation.metadata_distance import FieldDistance, metadata_distances
+from backend.evaluation.quantiles import student_quantile
+from backend.evaluation.two_sample import CrossFit, Separation, separation
+from strategies.arrays import Column, Floats
+
+FEWEST_EFFECTIVE = 30  # items that the weighted ones are worth
+LEAST_EFFECTIVE_SHARE = 0.1
+MOST_OF_ONE = 0.1  # share of the weight that one item may carry
+MOST_UNCOVERED = 0.05  # share of the reference beyond everything that was measured
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """n tasks: embeddings (n, d), metadata {field: (n,)} and groups (n,), each where known."""
+
+    embeddings: Floats | None = None
+    metadata: Mapping[str, Column] | None = None
+    groups: Column | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One set against the reference, by embeddings (None: absent or too few) and by metadata."""
+
+    separation: Separation | None
+    fields: tuple[FieldDistance, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Importance weights (n,), which sum to n, and whether they may be used.
+
+    effective_size  (sum w)² / sum w²: as many items without weights are worth as much (Kish 1965)
+    largest_share   of the weight on one item
+    uncovered       share of the reference that lies beyond every item
+    refusal         in words, None where they may be used
+    """
+
+    values: NDArray[np.float64]
+    effective_size: float
+    largest_share: float
+    uncovered: float
+    refusal: str | None
+
+
+@dataclass(frozen=True)
+class ReweightedAccuracy:
+    """Accuracy as it would be on the reference, with its 95% interval; None where refused."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    effective_size: float
+    text: str
+
+
+def compare_with_reference(
+    sets: Mapping[str, Sample], reference: Sample, seed: int = 0
+) -> dict[str, Comparison]:
+    """Each named set (pool, test set, training set) against the reference, by the same measures."""
+    found = {}
+    for name, one in sets.items():
+        groups = (one.groups, reference.groups)
+        apart = None
+        if one.embeddings is not None and reference.embeddings is not None:
+            apart = separation(one.embeddings, reference.embeddings, *groups, seed)
+        fields = metadata_distances(
+            one.metadata or {}, reference.metadata or {}, *groups, seed=seed
+        )
+        found[name] = Comparison(apart, fields)
+    return found
+
+
+def importance_weights(
+    features: Floats,
+    reference: Floats,
+    groups: Column | None = None,
+    items: NDArray[np.int64] | None = None,
+    seed: int = 0,
+) -> Weights:
+    """Weights that make items look like the reference, p_reference(x) / p(x) up to a factor.
+
+    features   (a, d) finite: embeddings, or standardised metadata, of the set that the items were
+               drawn from (the pool, which knows more of p than the items alone)
+    reference  (b, d)
+    groups     (a,) of the rows; a group is weighted by discriminants that did not see it
+    items      rows of features that are weighted (the test set); all where None
+
+    The score of a cross-fitted linear discriminant, its slope corrected by a logistic regression on
+    that one number, gives the odds (Bickel et al. 2009, "Discriminative learning under covariate
+    shift"); cut at sqrt(n) times their mean (Ionides 2008, "Truncated importance sampling").
+    Refused unless the effective size is at least 30 and 10% of the items, no item carries more than
+    10% of the weight, and at most 5% of the reference scores above every item: there, no label says
+    anything.
+    """
+    chosen = np.arange(len(features)) if items is None else np.asarray(items, dtype=np.int64)
+    n = len(chosen)
+    if not n or not len(reference):
+        empty = "There is nothing to reweight: " + ("no item." if not n else "no reference.")
+        return Weights(np.ones(n), 0.0, 0.0, 1.0, empty)
+    rng = np.random.default_rng(seed)
+    is_reference = np.arange(len(features) + len(reference)) >= len(features)
+    own = group_numbers(groups, len(features))
+    both = np.concatenate([own, np.arange(len(reference)) + int(own.max()) + 1])
+    rows = np.concatenate([np.asarray(features), np.asarray(reference)])
+    scores = CrossFit(rows, is_reference, both, rng).scores(is_reference)
+    log_odds = _slope(scores, is_reference) * scores
+    of_items = log_odds[chosen]
+    weights = np.exp(of_items - of_items.max())
+    weights = np.minimum(weights, math.sqrt(n) * weights.mean())
+    weights *= n / weights.sum()
+    uncovered = float((log_odds[is_reference] > of_items.max()).mean())
+    effective = n**2 / float(weights @ weights)
+    largest = float(weights.max()) / n
+    refusal = _refusal(n, effective, largest, uncovered)
+    return Weights(weights, effective, largest, uncovered, refusal)
+
+
+def reweighted_accuracy(
+    correct: NDArray[np.bool_], weights: Weights, groups: Column | None = None
+) -> ReweightedAccuracy:
+    """p = sum w y / sum w over items, y (n,) whether the model is right, w the weights.
+
+    Wilson's interval with n_eff = min(p (1 − p) / v, effective size of the weights),
+    v = G/(G − 1) sum over groups of (sum w (y − p))² / (sum w)²: the ratio estimator's variance by
+    group (Cochran 1977, section 6); the quantile is Student's for the groups' worth, less one.
+    The weights count as known. Correct where they hold p_reference / p (no unmeasured difference),
+    and where the rule of right and wrong is the same in both.
+    """
+    y = np.asarray(correct, dtype=np.float64)
+    w = weights.values
+    if len(y) != len(w):
+        raise ValueError(f"{len(y)} answers do not fit {len(w)} weights")
+    if weights.refusal is not None:
+        return ReweightedAccuracy(None, None, None, weights.effective_size, weights.refusal)
+    numbers = group_numbers(groups, len(y))
+    total = float(w.sum())
+    p = min(1.0, float(w @ y) / total)
+    of_groups = np.bincount(numbers, weights=w)
+    worth = total**2 / float(of_groups @ of_groups)
+    count = len(of_groups)
+    if count < 2:
+        text = "All items are of one group, which says nothing of how groups differ."
+        return ReweightedAccuracy(p, None, None, worth, text)
+    errors = np.bincount(numbers, weights=w * (y - p))
+    variance = count / (count - 1) * float(errors @ errors) / total**2
+    effective = p * (1 - p) / variance if 0 < p < 1 and variance > 0 else worth
+    effective = min(effective, weights.effective_size)
+    quantile = student_quantile(0.975, max(1.0, worth - 1))
+    low, high = wilson(p, effective, quantile)
+    text = (
+        f"{100 * p:.1f}% ({100 * low:.1f} to {100 * high:.1f}) when reweighted to the reference; "
+        f"the {len(y):,} items are worth {effective:.0f} there."
+    )
+    return ReweightedAccuracy(p, low, high, effective, text)
+
+
+def _slope(scores: NDArray[np.float64], is_reference: NDArray[np.bool_]) -> float:
+    """The slope >= 0 of a logistic regression on the score, each set with the same weight."""
+    sizes = np.where(is_reference, is_reference.mean(), 1 - is_reference.mean())
+    weight = 0.5 / (sizes * len(scores))
+    scale = float(np.sqrt(weight @ (scores * scores)))
+    if not scale > 0:
+        return 0.0
+    design = np.column_stack([np.ones(len(scores)), scores / scale])
+    beta = np.zeros(2)
+    ridge = np.array([0.0, 1e-3])  # separable sets have no finite slope
+    for _ in range(50):
+        chance = 1 / (1 + np.exp(-np.clip(design @ beta, -500, 500)))
+        gradient = design.T @ (weight * (is_reference - chance)) - ridge * beta
+        curvature = (design.T * (weight * chance * (1 - chance))) @ design
+        curvature += np.diag(ridge) + 1e-12 * np.eye(2)
+        step = np.linalg.solve(curvature, gradient)
+        length = float(np.abs(step).max())
+        beta += step * min(1.0, 2.0 / max(length, 1e-300))
+        if length < 1e-10:
+            break
+    return max(0.0, float(beta[1])) / scale
+
+
+def _refusal(n: int, effective: float, largest: float, uncovered: float) -> str | None:
+    reasons = []
+    if uncovered > MOST_UNCOVERED:
+        reasons.append(f"{100 * uncovered:.0f}% of the reference is unlike every labelled item")
+    if effective < FEWEST_EFFECTIVE or effective < LEAST_EFFECTIVE_SHARE * n:
+        reasons.append(
+            f"the {n:,} items are worth {effective:.0f} there (needed: {FEWEST_EFFECTIVE} and "
+            f"{100 * LEAST_EFFECTIVE_SHARE:.0f}%)"
+        )
+    if largest > MOST_OF_ONE:
+        reasons.append(f"one item would carry {100 * largest:.0f}% of the weight")
+    if not reasons:
+        return None
+    return (
+        "No figure for the reference: it overlaps too little with what was measured; "
+        f"{'; '.join(reasons)}. Label a random sample of the reference to measure there."
+    )
