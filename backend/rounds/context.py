@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from backend.config import QueueConfig, parse_config
 from backend.errors import UnsupportedLabelConfigError
@@ -31,6 +32,8 @@ class ProjectContext:
     database: Database
     project_id: int
     _client: LabelStudio | None = field(default=None, repr=False)
+    # What several stages of a job need and is dear to make, by what it was made from.
+    memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def project(self) -> Project:
         """The project's row as it is now."""

@@ -51,18 +51,22 @@ class LeakGuard:
 
     @classmethod
     def of(cls, context: ProjectContext) -> "LeakGuard":
-        """The guard of the project as it is now."""
+        """The guard of the project as it is now, made once a job while nothing of it changes."""
         with context.database.read() as session:
             project = context.project()
             how = numbering(session, project)
             members = queue.holdout_roles(session, project).keys()
+            asked = parse_config(project.config).near_duplicate_threshold
+            made_from = (project.era, frozenset(members), asked, len(context.cache))
+            if context.memo.get("leak guard made from") == made_from:
+                made: LeakGuard = context.memo["leak guard"]
+                return made
             fields = read_fields(session, project.id) if how.group_by else {}
             rows = session.execute(
                 sa.select(Task.task_id, Task.content_hash)
                 .where(Task.project_id == project.id, Task.deleted_at.is_(None))
                 .order_by(Task.task_id)
             ).all()
-            asked = parse_config(project.config).near_duplicate_threshold
         held = [row for row in rows if row.task_id in members]
         hashes = sorted({row.content_hash for row in held if row.content_hash})
         embedded = [
@@ -73,13 +77,15 @@ class LeakGuard:
             context.cache.get(embedded) if embedded else np.zeros((0, dimension), dtype=np.float32)
         )
         pool = sorted({row.content_hash for row in rows if row.content_hash} - set(hashes))
-        return cls(
+        guard = cls(
             how,
             frozenset(how.key(row.task_id, fields.get(row.task_id, {})) for row in held),
             frozenset(hashes),
             embeddings,
             _threshold(context, pool, embeddings, asked),
         )
+        context.memo.update({"leak guard": guard, "leak guard made from": made_from})
+        return guard
 
     def reasons(
         self,
