@@ -14,6 +14,7 @@ from backend.store.projects import record_event
 from backend.store.tables import Label, Project, Round, Task
 
 ROLES = ("test", "validation", "control")
+SEALED = ("test", "supplement", "supplemented")
 
 
 def holdout_overview(session: Session, project: Project) -> dict[str, Any]:
@@ -34,6 +35,7 @@ def holdout_overview(session: Session, project: Project) -> dict[str, Any]:
         "late": _late(session, project),
         "changed": _changed(session, project, era),
         "frames": era.frames,
+        "representativeness": era.reports.get("representativeness"),
         "comparisons": era.reports.get("comparisons", []),
     }
 
@@ -91,6 +93,7 @@ def open_test_curve(database: Database, project: Project) -> dict[str, Any]:
                     "trained_on": row.trained_on,
                     "test": row.metrics["test"],
                     "supplement": row.metrics.get("supplement"),
+                    "together": row.metrics.get("supplemented"),
                 }
                 for row in rounds
                 if row.metrics and "test" in row.metrics
@@ -126,7 +129,7 @@ def sealed(metrics: dict[str, Any] | None) -> dict[str, Any] | None:
     """A round's metrics without what the test set says."""
     if metrics is None:
         return None
-    kept = {name: value for name, value in metrics.items() if name not in ("test", "supplement")}
+    kept = {name: value for name, value in metrics.items() if name not in SEALED}
     for name in ("test", "supplement"):
         if name in metrics:
             kept[name] = {"labelled": metrics[name]["labelled"], "sealed": True}

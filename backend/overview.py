@@ -359,6 +359,9 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
                 else 'Configure another strategy, or `"on_failure": "random"`.'
             )
         )
+    drifted = _last_metric(overview, "drift")
+    if drifted and drifted["verdict"] == "drifted":
+        found.append(f"The pool has changed since the test set was drawn. {drifted['text']}")
     control = _last_metric(overview, "control")
     if control and control["skips"]["warning"]:
         found.append(control["skips"]["warning"] + ".")
@@ -385,6 +388,6 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
 def _last_metric(overview: dict[str, Any], name: str) -> dict[str, Any] | None:
     """A figure of the newest round that was measured."""
     for record in reversed(overview["rounds"]):
-        if record["metrics"] and name in record["metrics"]:
+        if record["metrics"] and record["metrics"].get(name):
             return dict(record["metrics"][name])
     return None

@@ -8,12 +8,16 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from backend.config import QueueConfig, parse_config
+from backend.evaluation.covariates import Covariates, covariates
 from backend.evaluation.holdout import (
     Intervals,
     Role,
@@ -21,13 +25,21 @@ from backend.evaluation.holdout import (
     draw_intervals,
     permanent_random_number,
 )
+from backend.evaluation.representativeness import representativeness
 from backend.evaluation.sample_size import wanted_test_size
+from backend.rounds.fields import column
 from backend.rounds.named_test_set import named_test_tasks
-from backend.rounds.numbering import EVERYTHING, Numbering, current_era, numbering
+from backend.rounds.numbering import EVERYTHING, Numbering, current_era, numbering, secret_of_draw
 from backend.store.database import Database
 from backend.store.evaluation_tables import HoldoutEra, SplitMember
 from backend.store.projects import record_event
 from backend.store.tables import Project, Task
+
+# A draw that is less like the pool than 95% of draws is made again, so often at most.
+REDRAWS = 5
+SHOWN = 10
+# A field with more different values than this share of the tasks is a name.
+MOST_LEVELS_SHARE = 0.5
 
 
 def draw_splits(database: Database, session: Session, project: Project) -> None:
@@ -39,11 +51,21 @@ def draw_splits(database: Database, session: Session, project: Project) -> None:
     now = time.time()
     era = project.era + 1
     keys = [how.key(task.task_id, task.fields or {}) for task in tasks]
-    number_of = {key: permanent_random_number(how.secret, key) for key in set(keys)}
-    numbers = [number_of[key] for key in keys]
     strata = _strata_of_groups(how, tasks, keys)
     named = named_test_tasks(session, project, config, [task.task_id for task in tasks])
-    roles, intervals = _roles(config, tasks, keys, numbers, strata, named)
+    pool = covariates(_metadata(tasks, config))
+    if not pool.names:
+        pool = Covariates((), np.zeros((len(tasks), 0), dtype=np.float32))
+    for redraw in range(REDRAWS + 1):
+        how = replace(how, secret=secret_of_draw(project.secret, era, redraw))
+        number_of = {key: permanent_random_number(how.secret, key) for key in set(keys)}
+        numbers = [number_of[key] for key in keys]
+        roles, intervals = _roles(config, tasks, keys, numbers, strata, named)
+        test = np.array([n for n, role in enumerate(roles) if role == "test"], dtype=np.int64)
+        fit = representativeness(pool, test, np.array(keys), np.array(strata))
+        # A set that the admin named is what it is.
+        if named is not None or not fit.redraw:
+            break
     _renumber(database, session, project.id, tasks, numbers, era)
     members = [
         {
@@ -71,6 +93,16 @@ def draw_splits(database: Database, session: Session, project: Project) -> None:
         frames=[{"size": len(tasks) - len(manifest), "members": held["control"], "at": now}],
         manifest=manifest,
         digest="",
+        reports={
+            "representativeness": {
+                "text": fit.text,
+                "largest": fit.largest,
+                "limit": fit.limit,
+                "redraws": redraw,
+                "differences": [asdict(one) for one in fit.differences[:SHOWN]],
+            },
+            "last_task": max((task.task_id for task in tasks), default=0),
+        },
         drawn_at=now,
     )
     row.digest = manifest_digest(row)
@@ -83,8 +115,23 @@ def draw_splits(database: Database, session: Session, project: Project) -> None:
         "info",
         f"Drew the hold-outs of era {era}: {held['test']} test, {held['validation']} validation "
         f"and {held['control']} random control tasks of {len(tasks)}. Manifest "
-        f"{row.digest[:12]}.",
+        f"{row.digest[:12]}. {fit.text}",
     )
+
+
+def _metadata(tasks: Sequence[Any], config: QueueConfig) -> dict[str, npt.NDArray[Any]]:
+    """The fields that tasks are compared by; groups are drawn whole and say nothing more."""
+    fields = {task.task_id: task.fields or {} for task in tasks}
+    names = sorted({name for mine in fields.values() for name in mine} - {config.group_by})
+    found = {}
+    for name in names:
+        values = column(fields, [task.task_id for task in tasks], name)
+        # A field that names each task anew (an id, a file) is no property of it.
+        if values is not None and (
+            values.dtype != object or len(set(values.tolist())) <= MOST_LEVELS_SHARE * len(tasks)
+        ):
+            found[name] = values
+    return found
 
 
 def assign_late_tasks(database: Database, session: Session, project: Project) -> int:

@@ -47,7 +47,7 @@ def numbering(session: Session, project: Project) -> Numbering:
         return Numbering(era.secret, era.group_by, tuple(era.strata))
     config = parse_config(project.config)
     return Numbering(
-        _secret_of_era(project.secret, project.era + 1), config.group_by, tuple(config.strata)
+        secret_of_draw(project.secret, project.era + 1), config.group_by, tuple(config.strata)
     )
 
 
@@ -56,7 +56,8 @@ def current_era(session: Session, project: Project) -> HoldoutEra | None:
     return session.get(HoldoutEra, (project.id, project.era))
 
 
-def _secret_of_era(secret: bytes, era: int) -> bytes:
-    if era == 1:
+def secret_of_draw(secret: bytes, era: int, redraw: int = 0) -> bytes:
+    """The secret of an era's draw, and of each draw after it: as good as independent."""
+    if era == 1 and not redraw:
         return secret
-    return hmac.new(secret, f"era {era}".encode(), hashlib.sha256).digest()
+    return hmac.new(secret, f"era {era}.{redraw}".encode(), hashlib.sha256).digest()

@@ -20,6 +20,7 @@ from backend.rounds.context import ProjectContext
 from backend.rounds.control import score_control
 from backend.rounds.embed import embed
 from backend.rounds.evaluate import calibrate_and_measure
+from backend.rounds.late_tasks import drift_report, supplemented
 from backend.rounds.lift import look_if_due
 from backend.rounds.memory import peak_megabytes, reset_peak
 from backend.rounds.publish import Publisher
@@ -102,6 +103,8 @@ class RoundRun:
             if compared is not None:
                 metrics["comparison"] = compared
             alpha = None if compared is None else float(compared["alpha"])
+            metrics["drift"] = drift_report(self._context)
+            metrics["supplemented"] = supplemented(self._context, model)
             metrics["stopping"] = stopping_figures(self._context, model, trained_on, alpha)
             train.store_model(self._context, model, self._number)
             self._update(metrics=metrics, trained_on=trained_on)

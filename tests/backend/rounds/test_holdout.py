@@ -1,13 +1,16 @@
 """Drawing the hold-outs: one rule for early and late tasks, whole groups, a frozen manifest."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 
 from backend.config import QueueConfig, parse_config
 from backend.errors import ConfigurationError
-from backend.rounds import mirror, queue
+from backend.evaluation.holdout import permanent_random_number
+from backend.evaluation.representativeness import representativeness
+from backend.rounds import holdout, mirror, queue
 from backend.rounds.holdout import assign_late_tasks, draw_splits, manifest_digest
 from backend.rounds.numbering import current_era
 from backend.store.evaluation_tables import SplitMember
@@ -154,6 +157,35 @@ def test_the_queue_serves_holdouts_and_control_by_number(patients):
     assert control == sorted(control)
     assert {probability for _, probability in stock.control} == {15 / 42}
     assert not stock.others & roles(patients).keys()
+
+
+def test_the_draw_says_whether_it_represents_the_pool(patients):
+    draw(patients)
+    found = era(patients).reports["representativeness"]
+    assert found["differences"][0]["name"].startswith("scanner")
+    assert found["largest"] <= found["limit"]
+    assert "so it represents the pool" in found["text"]
+
+
+def test_a_draw_unlike_the_pool_is_made_again_by_another_secret(patients, monkeypatch):
+    asked = []
+
+    def strict(*arguments, **options):
+        found = representativeness(*arguments, **options)
+        asked.append(found)
+        # As if the first two were among the 5% of draws that are less like the pool.
+        return replace(found, limit=-1.0) if len(asked) < 3 else found
+
+    monkeypatch.setattr(holdout, "representativeness", strict)
+    draw(patients)
+    assert len(asked) >= 3
+    drawn = era(patients)
+    assert drawn.reports["representativeness"]["redraws"] == len(asked) - 1
+    assert drawn.secret != patients.row().secret
+    numbers = _numbers(patients)
+    for member in drawn.manifest:
+        key = f"group p{patient_of(member[0])}"
+        assert permanent_random_number(drawn.secret, key) == member[3] == numbers[member[0]]
 
 
 class TestNamedTestSet:

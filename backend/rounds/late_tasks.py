@@ -1,0 +1,117 @@
+"""Tasks that came after the draw: whether the test set still represents the pool, and with what."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from backend.evaluation.drift import drift
+from backend.evaluation.supplement import Frame, supplemented_figure
+from backend.models.artefact import Model
+from backend.rounds.context import ProjectContext
+from backend.rounds.evaluate import group_keys
+from backend.rounds.fields import column, read_fields
+from backend.rounds.numbering import current_era
+from backend.rounds.train import labelled_tasks
+from backend.store.evaluation_tables import SplitMember
+from backend.store.tables import Task
+
+# With fewer late tasks there is nothing to tell.
+FEWEST = 30
+# Of each side at most so many are compared.
+MOST = 20_000
+
+
+def drift_report(context: ProjectContext) -> dict[str, Any] | None:
+    """Old tasks against late ones, None while hardly any came late."""
+    old, late, hashes = _frames(context)
+    if len(late) < FEWEST:
+        return None
+    with context.database.read() as session:
+        project = context.project()
+        fields = read_fields(session, project.id)
+        kept = {"old": _spread(old), "late": _spread(late)}
+        groups = {side: group_keys(session, project, tasks) for side, tasks in kept.items()}
+        group_by = context.config.group_by
+    names = sorted({name for mine in fields.values() for name in mine} - {group_by})
+    metadata: dict[str, dict[str, Any]] = {"old": {}, "late": {}}
+    for name in names:
+        both = [column(fields, kept[side], name) for side in ("old", "late")]
+        for side, values in zip(("old", "late"), both, strict=True):
+            if values is not None and len(set(values.tolist())) <= len(values) // 2:
+                metadata[side][name] = values
+    shared = metadata["old"].keys() & metadata["late"].keys()
+    embeddings = {
+        side: context.cache.get([hashes[task] for task in tasks]) for side, tasks in kept.items()
+    }
+    found = drift(
+        len(old),
+        len(late),
+        embeddings["old"],
+        embeddings["late"],
+        {name: metadata["old"][name] for name in shared},
+        {name: metadata["late"][name] for name in shared},
+        groups["old"],
+        groups["late"],
+    )
+    return asdict(found)
+
+
+def supplemented(context: ProjectContext, model: Model) -> dict[str, Any] | None:
+    """The test figure of the frozen set and of late members, apart and together; sealed too."""
+    old, late, _ = _frames(context)
+    with context.database.read() as session:
+        project = context.project()
+        rows = session.execute(
+            sa.select(SplitMember.task_id, SplitMember.late).where(
+                SplitMember.project_id == project.id,
+                SplitMember.era == project.era,
+                SplitMember.role == "test",
+            )
+        ).all()
+    if not late or not any(row.late for row in rows):
+        return None
+    parts = []
+    for is_late, size in ((False, len(old)), (True, len(late))):
+        tasks = labelled_tasks(context, {row.task_id for row in rows if row.late == is_late})
+        hits = np.zeros(0, dtype=np.bool_)
+        if len(tasks.labels):
+            hits = model.probabilities(tasks.embeddings).argmax(axis=1) == tasks.labels
+        with context.database.read() as session:
+            groups = group_keys(session, context.project(), tasks.task_ids)
+        parts.append(Frame(max(size, 1), hits, groups))
+    return asdict(supplemented_figure(*parts))
+
+
+def _frames(context: ProjectContext) -> tuple[list[int], list[int], dict[int, bytes]]:
+    """The embedded tasks that were there at the draw, those that came later, their contents."""
+    with context.database.read() as session:
+        project = context.project()
+        era = current_era(session, project)
+        rows = session.execute(
+            sa.select(Task.task_id, Task.content_hash)
+            .where(
+                Task.project_id == project.id,
+                Task.deleted_at.is_(None),
+                Task.content_hash.is_not(None),
+            )
+            .order_by(Task.task_id)
+        ).all()
+    last = era.reports.get("last_task") if era is not None else None
+    if last is None:
+        return [], [], {}
+    known = context.cache.contains([row.content_hash for row in rows])
+    rows = [row for row, there in zip(rows, known, strict=True) if there]
+    # Label Studio numbers tasks in the order in which they come.
+    old = [row.task_id for row in rows if row.task_id <= last]
+    late = [row.task_id for row in rows if row.task_id > last]
+    return old, late, {row.task_id: row.content_hash for row in rows}
+
+
+def _spread(tasks: list[int]) -> list[int]:
+    return tasks if len(tasks) <= MOST else [tasks[n] for n in _evenly(len(tasks))]
+
+
+def _evenly(count: int) -> list[int]:
+    return [int(place) for place in np.linspace(0, count - 1, MOST).round()]
