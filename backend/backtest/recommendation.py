@@ -94,12 +94,12 @@ def _advice(
     gap: Estimate | None,
 ) -> str:
     text = (
-        f"Use {name}: its accuracy lies {_points(found)} from random selection's over the curve "
-        f"(on the {seeds} seeds that did not choose it)"
+        f"Use {name}: against random selection its accuracy over the curve is {_points(found)}, on "
+        f"the {seeds} seeds that did not choose it"
     )
     if saved.low is not None and saved.high is not None:
         text += (
-            f", which saves {saved.mean:.0%} of the labels (95% interval {saved.low:.0%} to "
+            f"; over all seeds it saves {saved.mean:.0%} of the labels (95% interval {saved.low:.0%} to "
             f"{saved.high:.0%})"
         )
     text += "."
