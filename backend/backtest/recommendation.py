@@ -99,8 +99,8 @@ def _advice(
     )
     if saved.low is not None and saved.high is not None:
         text += (
-            f"; over all seeds it saves {saved.mean:.0%} of the labels (95% interval {saved.low:.0%} to "
-            f"{saved.high:.0%})"
+            f"; over all seeds it saves {saved.mean:.0%} of the labels (95% interval "
+            f"{saved.low:.0%} to {saved.high:.0%})"
         )
     text += "."
     if second is not None and gap is not None:
