@@ -8,7 +8,7 @@ its own, and a top-up first asks what the version in force holds.
 import logging
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -165,6 +165,7 @@ class Publisher:
             roles = queue.holdout_roles(session, project)
             stock = queue.stock(session, project)
             rules = read_rule_book(session, project.id)
+            undrawn = queue.made_before_the_draw(session, project)
         state = queue.QueueState(
             with_current_roles(
                 [p for p in state.positions if p.task_id not in rules.excluded], roles
@@ -173,6 +174,10 @@ class Publisher:
             state.last_position,
         )
         window = int(project.config.get("window", 100))
+        if undrawn:
+            # Nothing was random yet: what these positions serve is decided anew.
+            drawn = [p for p in state.positions if p.family != "strategy"]
+            state = replace(state, positions=drawn)
         positions = self._compose(project, state, stock, window, keep_strategy=False)
         # A pin goes to the top; in everything else the order of the ordinals holds.
         entries = list(enumerate(sorted(positions, key=lambda p: p.task_id not in rules.pinned)))

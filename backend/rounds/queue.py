@@ -126,6 +126,16 @@ def resolve_answered(session: Session, project: Project) -> int:
     return cast("int", resolved.rowcount) + cast("int", dropped.rowcount)  # type: ignore[attr-defined]
 
 
+def made_before_the_draw(session: Session, project: Project) -> bool:
+    """Whether the window in force is older than the hold-outs, so that it held no control."""
+    made = session.scalar(
+        sa.select(sa.func.min(Pick.created_at)).where(
+            Pick.project_id == project.id, Pick.version == (project.queue_version or "")
+        )
+    )
+    return made is not None and made < (project.holdout_drawn_at or 0.0)
+
+
 def roles(session: Session, project: Project) -> dict[int, Role]:
     """The tasks with a role in the current era: test, validation and control."""
     return {

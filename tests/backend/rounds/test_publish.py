@@ -23,7 +23,7 @@ def project(trained):
     """Ten tasks a window, half of the open ones held out or random; round 1 is trained."""
     config = QueueConfig(encoder="static", window=10, random_share=0.3, evaluation_cap=0.6)
     trained.update(config=config.model_dump(mode="json"))
-    trained.hold_out(test=[31, 32, 33], validation=[34, 35])
+    trained.hold_out(test=[31, 32, 33], validation=[34, 35], control=range(40, 52))
     return trained
 
 
@@ -296,3 +296,29 @@ def test_a_top_up_after_a_switch_whose_answer_was_lost_fills_the_queue_that_is_s
     assert project.row().queue_version == switched
     assert label_studio.queue()[6:] == [p.task_id for p in positions(project)]
     assert staged(project) == set()
+
+
+def test_the_first_window_after_the_draw_has_its_random_share(trained, connect):
+    """Before it nothing is random, and no position is spent on that."""
+    config = QueueConfig(encoder="static", window=20, random_share=0.4, evaluation_cap=0.6)
+    trained.update(config=config.model_dump(mode="json"))
+
+    def publish():
+        with trained.database.write() as session:
+            session.execute(sa.update(Work).values(owner=None, lease_until=None))
+        context = trained.context()
+        ranker = Ranker(context, context.live_model(), 1)
+        Publisher(
+            trained.database,
+            connect(),
+            trained.lease("sync"),
+            ranker.choose,
+            ranker.labels_of,
+            context.schema,
+            ranker.blocked,
+        ).publish(1, admit)
+        return Counter(position.family for position in positions(trained))
+
+    assert publish() == {"strategy": 20}
+    trained.hold_out(test=[31, 32, 33], control=range(40, 52))
+    assert publish()["random"] >= 3

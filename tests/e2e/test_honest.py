@@ -1,0 +1,93 @@
+"""Honest evaluation on a real Label Studio: what is held out, what it costs, and when it ends."""
+
+import json
+
+
+def patients(place):
+    """Slices of one patient have their texts apart, and their patient in common."""
+    return {"patient": f"p{place // 3}"}
+
+
+def test_a_project_measures_itself_and_never_trains_on_what_it_is_tested_with(
+    connect, run_asknext, tmp_path
+):
+    config = {
+        "retrain_every": 12,
+        "window": 20,
+        "group_by": "patient",
+        "test_size": 15,
+        "validation_size": 9,
+        "budget": 150,
+        "random_share": 0.25,
+        "evaluation_cap": 0.6,
+    }
+    driven = connect(tasks=150, config=config, fields=patients)
+    held = driven.api.get(f"/api/projects/{driven.number}/holdout").json()
+    test = {member["task"] for member in held["members"] if member["role"] == "test"}
+    patient = {t["id"]: t["data"]["patient"] for t in driven.session.tasks(driven.number)}
+    of_test = {patient[task] for task in test}
+    assert all((patient[task] in of_test) == (task in test) for task in patient)
+
+    driven.label_many(48)
+    driven.settle()
+    driven.rank()
+    state = driven.state()
+    last = state["rounds"][-1]["metrics"]
+    assert last["test"] == {"labelled": last["test"]["labelled"], "sealed": True}
+    assert last["validation"]["labelled"] > 0
+    assert last["control"]["all"]["items"] > 0
+    assert last["control"]["all"]["low"] < last["control"]["all"]["high"]
+    assert state["holdout"]["digest"] == held["digest"]
+    assert state["holdout"]["intact"]
+    assert 0 < state["ledger"]["labels"] < 48
+    # Random control labels come from the control, in order of their numbers, and are in no round's
+    # window as the strategy's.
+    assert all(p["probability"] for p in driven.queue() if p["family"] == "random")
+
+    opened = driven.api.post(f"/api/projects/{driven.number}/holdout/open").json()
+    assert opened["rounds"][-1]["test"]["labelled"] > 0
+    assert opened["looks"] == 1
+    printed = run_asknext("status", "--project", str(driven.number))
+    assert held["digest"][:12] in printed
+
+    out = tmp_path / "labels.jsonl"
+    run_asknext("export", "--project", str(driven.number), "--out", str(out))
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert sorted(row["task"] for row in rows) == sorted(driven.labelled())
+    assert {row["task"] for row in rows if row["split"] == "test"} <= test
+    assert {row["manifest"] for row in rows} == {held["digest"]}
+    assert {"test", "validation", "control", "train"} <= {row["split"] for row in rows}
+    texts = {t["id"]: t["data"]["text"] for t in driven.session.tasks(driven.number)}
+    assert all(row["data"]["text"] == texts[row["task"]] for row in rows)
+
+
+def test_the_stream_stops_when_the_budget_is_spent_and_goes_on_when_it_grows(connect):
+    config = {"budget": 10, "retrain_every": 1000, "window": 12}
+    driven = connect(tasks=60, config=config)
+    driven.label_many(10)
+    state = driven.wait(lambda s: s["state"] == "paused")
+    assert state["pause_reason"] == "The budget is spent."
+    assert any("Raise `budget`" in warning for warning in state["warnings"])
+    assert driven.session.next_task(driven.number) is None
+    changed = {**state["config"], "budget": 20}
+    driven.api.put(f"/api/projects/{driven.number}/config", json=changed).raise_for_status()
+    driven.wait(lambda s: s["state"] == "active")
+    assert driven.serve()["id"] == driven.queue()[0]["task"]
+
+
+def test_a_skipped_random_task_is_asked_of_another_annotator(connect, second_session):
+    config = {"random_share": 0.5, "evaluation_cap": 0.8, "holdout_rate": 0.0, "window": 12}
+    driven = connect(tasks=60, config={**config, "retrain_every": 1000})
+    driven.wait(lambda s: s["queue"]["random"] > 0)
+    random = next(p["task"] for p in driven.queue() if p["family"] == "random")
+    while (task := driven.serve())["id"] != random:
+        driven.label_next()
+    driven.session.request(
+        "POST", f"/api/tasks/{random}/annotations/", {"result": [], "was_cancelled": True}
+    )
+    state = driven.sync()
+    assert state["skipped"] == 1
+    assert random in {p["task"] for p in driven.queue()}
+    assert driven.serve()["id"] != random
+    assert driven.serve(second_session)["id"] == random
+    assert task["id"] == random
