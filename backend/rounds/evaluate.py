@@ -21,6 +21,7 @@ from backend.models.artefact import Model
 from backend.models.calibration import fit_temperature
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
+from backend.rounds.embedded import embedded_tasks
 from backend.rounds.fields import read_fields
 from backend.rounds.leak_guard import LeakGuard, report
 from backend.rounds.mirror import annotated_task_ids
@@ -28,7 +29,7 @@ from backend.rounds.numbering import numbering
 from backend.rounds.train import LabelledTasks, labelled_tasks
 from backend.rounds.training_set import rolling_validation
 from backend.store.evaluation_tables import ControlDraw, ControlScore, SplitMember
-from backend.store.tables import Label, Pick, Project, Task
+from backend.store.tables import Label, Pick, Project
 
 
 def calibrate_and_measure(
@@ -135,25 +136,12 @@ def _guarded(context: ProjectContext) -> dict[str, Any]:
         project = context.project()
         members = queue.holdout_roles(session, project)
         fields = read_fields(session, project.id) if guard.how.group_by else {}
-        rows = session.execute(
-            sa.select(Task.task_id, Task.content_hash)
-            .where(
-                Task.project_id == project.id,
-                Task.deleted_at.is_(None),
-                Task.content_hash.is_not(None),
-            )
-            .order_by(Task.task_id)
-        ).all()
-    rows = [row for row in rows if row.task_id not in members]
-    known = context.cache.contains([row.content_hash for row in rows])
-    rows = [row for row, there in zip(rows, known, strict=True) if there]
-    if not rows:
+    tasks = {task: h for task, h in embedded_tasks(context).items() if task not in members}
+    if not tasks:
         return report(guard, [], 0)
-    hashes = [row.content_hash for row in rows]
-    reasons = guard.reasons(
-        [row.task_id for row in rows], fields, hashes, context.cache.get(hashes)
-    )
-    return report(guard, reasons, len(rows))
+    hashes = list(tasks.values())
+    reasons = guard.reasons(list(tasks), fields, hashes, context.cache.get(hashes))
+    return report(guard, reasons, len(tasks))
 
 
 def _late_members(session: Session, project: Project) -> set[int]:

@@ -10,12 +10,12 @@ from backend.evaluation.drift import drift
 from backend.evaluation.supplement import Frame, supplemented_figure
 from backend.models.artefact import Model
 from backend.rounds.context import ProjectContext
+from backend.rounds.embedded import embedded_tasks
 from backend.rounds.evaluate import group_keys
 from backend.rounds.fields import column, read_fields
 from backend.rounds.numbering import current_era
 from backend.rounds.train import labelled_tasks
 from backend.store.evaluation_tables import SplitMember
-from backend.store.tables import Task
 
 # With fewer late tasks there is nothing to tell.
 FEWEST = 30
@@ -89,24 +89,14 @@ def _frames(context: ProjectContext) -> tuple[list[int], list[int], dict[int, by
     with context.database.read() as session:
         project = context.project()
         era = current_era(session, project)
-        rows = session.execute(
-            sa.select(Task.task_id, Task.content_hash)
-            .where(
-                Task.project_id == project.id,
-                Task.deleted_at.is_(None),
-                Task.content_hash.is_not(None),
-            )
-            .order_by(Task.task_id)
-        ).all()
     last = era.reports.get("last_task") if era is not None else None
     if last is None:
         return [], [], {}
-    known = context.cache.contains([row.content_hash for row in rows])
-    rows = [row for row, there in zip(rows, known, strict=True) if there]
+    tasks = embedded_tasks(context)
     # Label Studio numbers tasks in the order in which they come.
-    old = [row.task_id for row in rows if row.task_id <= last]
-    late = [row.task_id for row in rows if row.task_id > last]
-    return old, late, {row.task_id: row.content_hash for row in rows}
+    old = [task for task in tasks if task <= last]
+    late = [task for task in tasks if task > last]
+    return old, late, tasks
 
 
 def _spread(tasks: list[int]) -> list[int]:

@@ -16,9 +16,10 @@ from backend.evaluation.stopping import gain_per_100, predictions_stable, target
 from backend.models.artefact import DamagedModelError, Model, load_model
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
+from backend.rounds.embedded import embedded_tasks
 from backend.rounds.evaluate import group_keys
 from backend.rounds.train import labelled_tasks
-from backend.store.tables import Round, Task
+from backend.store.tables import Round
 
 STOP_SET = 1_000
 # Of earlier models at most so many are asked again.
@@ -141,18 +142,6 @@ def _stop_set(context: ProjectContext, members: dict[int, Any]) -> list[bytes]:
 
     Random by a hash of the task's number: the permanent random number serves nothing else.
     """
-    with context.database.read() as session:
-        rows = session.execute(
-            sa.select(Task.task_id, Task.content_hash).where(
-                Task.project_id == context.project_id,
-                Task.deleted_at.is_(None),
-                Task.content_hash.is_not(None),
-            )
-        ).all()
-    rows = [row for row in rows if row.task_id not in members]
-    ranked = sorted(
-        rows, key=lambda row: hashlib.blake2b(f"stop set {row.task_id}".encode()).digest()
-    )
-    chosen = [row.content_hash for row in ranked[:STOP_SET]]
-    known = context.cache.contains(chosen)
-    return [content for content, there in zip(chosen, known, strict=True) if there]
+    tasks = {task: h for task, h in embedded_tasks(context).items() if task not in members}
+    ranked = sorted(tasks, key=lambda task: hashlib.blake2b(f"stop set {task}".encode()).digest())
+    return [tasks[task] for task in ranked[:STOP_SET]]
