@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -31,13 +31,20 @@ class Spent:
 
 def spent(session: Session, project_id: int) -> Spent:
     """What was spent so far; `per_day` is None while there is no pace to speak of."""
+    connected = session.scalar(sa.select(Project.created_at).where(Project.id == project_id))
     rows = session.execute(
         sa.select(
             Annotation.completed_by,
             Annotation.cancelled,
             Annotation.lead_time,
             Annotation.created_at,
-        ).where(Annotation.project_id == project_id, Annotation.deleted_at.is_(None))
+        ).where(
+            Annotation.project_id == project_id,
+            Annotation.deleted_at.is_(None),
+            # What was there before, or is a given truth, was not paid from this budget.
+            Annotation.ground_truth.is_(False),
+            Annotation.created_at >= _utc(connected or 0.0),
+        )
     ).all()
     submitted = [row for row in rows if not row.cancelled]
     times: dict[int | None, list[float]] = defaultdict(list)
@@ -81,6 +88,11 @@ def budget_overview(session: Session, project: Project, now: datetime) -> dict[s
         "per_day": so_far.per_day,
         "finish_at": None if finish is None else finish.isoformat(timespec="minutes"),
     }
+
+
+def _utc(moment: float) -> str:
+    """A moment as Label Studio writes it, so that texts compare as moments do."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _pace(submitted: list[Any]) -> float | None:

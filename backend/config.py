@@ -171,7 +171,7 @@ class QueueConfig(BaseModel):
                 "random_share: 0 leaves nothing to compare the strategy with; give it a share such "
                 "as 0.1, or set accept_no_control to true"
             )
-        if self.random_share >= self.evaluation_cap and self.random_share > 0:
+        if 0 < self.random_share < 1 and self.random_share >= self.evaluation_cap:
             raise ValueError(
                 "random_share alone takes all that evaluation_cap allows, and nothing is left for "
                 "the test set; raise evaluation_cap above it"

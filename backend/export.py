@@ -8,13 +8,15 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from backend.errors import LeakError
+from backend.evaluation.holdout import Intervals
 from backend.labelstudio import LabelStudio
 from backend.rounds import queue
-from backend.rounds.numbering import current_era
+from backend.rounds.fields import read_fields
+from backend.rounds.numbering import current_era, numbering
 from backend.rounds.training_set import rolling_validation
 from backend.store.database import Database
 from backend.store.evaluation_tables import ControlDraw, HoldoutEra
-from backend.store.tables import Annotation, Label, Pick, Project, Round, TrainingManifest
+from backend.store.tables import Annotation, Label, Pick, Project, Round, Task, TrainingManifest
 
 ANNOTATED = {
     "filter": "filter:tasks:total_annotations",
@@ -65,8 +67,8 @@ def exported(database: Database, client: LabelStudio, project: Project) -> Itera
     """Every annotated task, by id: its data as in Label Studio, its label and its provenance.
 
     `split` is what the label may be used for: `test`, `validation`, `control` (it measures before
-    it trains), `rolling` (likewise) or `train`. `probability` is the chance of being chosen where
-    chance chose, else None.
+    it trains), `rolling` (likewise), `train`, or `blocked` (a hold-out's group or copy).
+    `probability` is the chance of being chosen where chance chose, else None.
     """
     with database.read() as session:
         provenance = _Provenance(session, project)
@@ -89,6 +91,7 @@ class _Provenance:
         self._era = current_era(session, project)
         self._roles = queue.roles(session, project)
         self._rolling = rolling_validation(session, project, project.round_number + 1)
+        self._too_close = _groups_and_copies(session, project, self._roles)
         self._labels = {
             row.task_id: row
             for row in session.scalars(sa.select(Label).where(Label.project_id == mine))
@@ -125,6 +128,8 @@ class _Provenance:
         role = self._roles.get(task_id)
         pick = self._picks.get(task_id)
         split: str = role or ("rolling" if task_id in self._rolling else "train")
+        if role is None and task_id in self._too_close:
+            split = "blocked"
         probability = self._drawn.get(task_id, self._chances.get(role or ""))
         if probability is None and pick is not None:
             probability = (pick.details or {}).get("inclusion_probability", pick.probability)
@@ -143,9 +148,32 @@ class _Provenance:
         }
 
 
+def _groups_and_copies(session: Session, project: Project, roles: dict[int, Any]) -> set[int]:
+    """Tasks of a hold-out's group, or with its content: no training data, whoever trains."""
+    how = numbering(session, project)
+    fields = read_fields(session, project.id) if how.group_by else {}
+    rows = session.execute(
+        sa.select(Task.task_id, Task.content_hash).where(Task.project_id == project.id)
+    ).all()
+    held = {task for task, role in roles.items() if role != "control"}
+    groups = {how.key(task, fields.get(task, {})) for task in held}
+    contents = {row.content_hash for row in rows if row.task_id in held} - {None}
+    return {
+        row.task_id
+        for row in rows
+        if row.task_id not in held
+        and (
+            row.content_hash in contents
+            or how.key(row.task_id, fields.get(row.task_id, {})) in groups
+        )
+    }
+
+
 def _chances(era: HoldoutEra) -> dict[str, float]:
     """The chance of a task of the pool to be in each frozen set, where there is one stratum."""
-    if not era.frames:
+    # A named set was not drawn: no chance made it.
+    drawn = [Intervals.of_document(part) for part in era.intervals.values()]
+    if not era.frames or len(drawn) != 1 or drawn[0].test.high == drawn[0].test.low:
         return {}
     held: dict[str, int] = defaultdict(int)
     for member in era.manifest:

@@ -354,7 +354,7 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
         found.append(
             f"{FAILING}{compared[-1]['sentence']} "
             + (
-                "Stratified random replaces it until a later look sees no harm."
+                "Stratified random replaces it until you configure another strategy."
                 if overview["config"].get("on_failure") == "random"
                 else 'Configure another strategy, or `"on_failure": "random"`.'
             )

@@ -178,11 +178,17 @@ class Predictor:
     def _blind_tasks(self, task_ids: list[int], project: Project) -> set[int]:
         """Tasks with a role, and others that were queued blind, that are not labelled yet."""
         with self._database.read() as session:
-            blind = queue.roles(session, project).keys() | set(
-                session.scalars(
-                    sa.select(Pick.task_id).where(Pick.project_id == project.id, Pick.blind)
+            blind = set(queue.roles(session, project))
+            for start in range(0, len(task_ids), ROWS_A_STATEMENT):
+                blind |= set(
+                    session.scalars(
+                        sa.select(Pick.task_id).where(
+                            Pick.project_id == project.id,
+                            Pick.blind,
+                            Pick.task_id.in_(task_ids[start : start + ROWS_A_STATEMENT]),
+                        )
+                    )
                 )
-            )
             asked = [task_id for task_id in set(task_ids) if task_id in blind]
             labelled: set[int] = set()
             for start in range(0, len(asked), ROWS_A_STATEMENT):

@@ -82,10 +82,16 @@ def follow_advice(database: Database, client: LabelStudio, project: Project) -> 
     with database.read() as session:
         newest = session.get(Round, (project.id, project.round_number))
         advice = ((newest.metrics or {}).get("stopping") or {}).get("advice") if newest else None
-    if advice:
-        pause(database, client, project, f"There is advice to stop: {' '.join(advice)}")
+    if not advice:
+        return
+    reason = f"There is advice to stop: {' '.join(advice)}"
+    with database.write() as session:
+        set_values(session, project.id, advice_followed=True)
+    try:
+        pause(database, client, project, reason)
+    except AskNextError as error:
         with database.write() as session:
-            set_values(session, project.id, advice_followed=True)
+            record_event(session, project.id, "warning", f"{reason} {error}")
 
 
 def follow_budget(database: Database, client: LabelStudio, project: Project) -> None:

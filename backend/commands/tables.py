@@ -226,9 +226,9 @@ def _stopping_line(rounds: list[dict[str, Any]]) -> str:
         return "no advice yet"
     parts = [escape(text) for text in figures["advice"]] or ["no sign to stop"]
     stability, gain, expected = figures["stability"], figures["gain"], figures["forecast"]
-    if stability["kappa"] is not None:
+    if stability and stability["kappa"] is not None:
         parts.append(f"kappa between models {stability['kappa']:.3f}")
-    if gain["upper"] is not None:
+    if gain and gain["upper"] is not None:
         parts.append(
             f"100 labels gained {100 * gain['per_100']:+.2f} points lately, at most "
             f"{100 * gain['upper']:+.2f}"

@@ -107,37 +107,57 @@ def affordable_sizes(
 def draw_intervals(
     keys: Sequence[str], numbers: Sequence[float], strata: Sequence[str], sizes: Sizes
 ) -> dict[str, Intervals]:
-    """The intervals of each stratum that hold at most these numbers of tasks.
+    """The intervals of each stratum that hold about these numbers of tasks.
 
     keys, numbers, strata of each task: its group's. Every stratum gives in proportion to its tasks
-    (largest remainders first). Within one, test takes the lowest numbers, validation the next, and
-    control the highest; a group that would exceed a size ends that part early, so that a part may
-    be smaller than asked. An interval ends at the first number left out.
+    (largest remainders first): as many groups as hold that many tasks on average, so that which
+    groups these are does not depend on their sizes; at least one where a part is asked for. Within
+    a stratum test takes the lowest numbers, validation the next, and control the highest. An
+    interval ends at the first number left out; that of an empty part is empty.
     """
     counts = Counter(strata)
     shares = {
         role: _proportional(counts, min(getattr(sizes, role), len(keys)), len(keys))
         for role in ROLES
     }
+    members: dict[str, set[float]] = {stratum: set() for stratum in counts}
+    for number, stratum in zip(numbers, strata, strict=True):
+        members[stratum].add(number)
     found = {}
     for stratum in sorted(counts):
-        groups: Counter[float] = Counter(
-            number for number, mine in zip(numbers, strata, strict=True) if mine == stratum
-        )
-        ascending = sorted(groups)
-        test_end = _end_of_part(ascending, groups, 0, shares["test"][stratum])
-        validation_end = _end_of_part(ascending, groups, test_end, shares["validation"][stratum])
-        rest = ascending[validation_end:][::-1]
-        control_end = _end_of_part(rest, groups, 0, shares["control"][stratum])
-        test_high = ascending[test_end] if test_end < len(ascending) else 1.0
-        validation_high = ascending[validation_end] if rest else 1.0
-        control_low = rest[control_end - 1] if control_end else 1.0
-        found[stratum] = Intervals(
-            Interval(0.0, test_high),
-            Interval(test_high, validation_high),
-            Interval(control_low, 1.0),
-        )
+        ascending = sorted(members[stratum])
+        mean = counts[stratum] / len(ascending)
+        wanted = {role: _groups(shares[role][stratum], mean) for role in ROLES}
+        test_end = min(wanted["test"], len(ascending))
+        validation_end = min(test_end + wanted["validation"], len(ascending))
+        control_begin = max(len(ascending) - wanted["control"], validation_end)
+        edges = [*ascending, 1.0]
+        low = edges[test_end] if test_end else 0.0
+        high = edges[validation_end] if validation_end > test_end else low
+        control = edges[control_begin] if control_begin < len(ascending) else 1.0
+        found[stratum] = Intervals(Interval(0.0, low), Interval(low, high), Interval(control, 1.0))
     return found
+
+
+def narrowed(part: Intervals, rates: Mapping[Role, float]) -> Intervals:
+    """The intervals with at most these widths: for tasks that arrive when the sizes are reached.
+
+    Each keeps its outer end (test and validation the lower one), so that it lies within the first.
+    """
+    test, validation, control = (min(_width(getattr(part, r)), rates[r]) for r in ROLES)
+    return Intervals(
+        Interval(part.test.low, part.test.low + test),
+        Interval(part.validation.low, part.validation.low + validation),
+        Interval(part.control.high - control, part.control.high),
+    )
+
+
+def _width(interval: Interval) -> float:
+    return interval.high - interval.low
+
+
+def _groups(tasks: int, mean: float) -> int:
+    return max(1, round(tasks / mean)) if tasks else 0
 
 
 def _proportional(counts: Mapping[str, int], size: int, total: int) -> dict[str, int]:
@@ -147,12 +167,3 @@ def _proportional(counts: Mapping[str, int], size: int, total: int) -> dict[str,
     for stratum in by_remainder[: size - sum(given.values())]:
         given[stratum] += 1
     return given
-
-
-def _end_of_part(order: list[float], tasks: Mapping[float, int], start: int, size: int) -> int:
-    """Where the part that begins at `start` ends, with whole groups of at most `size` tasks."""
-    end, held = start, 0
-    while end < len(order) and held + tasks[order[end]] <= size:
-        held += tasks[order[end]]
-        end += 1
-    return end

@@ -26,10 +26,11 @@ from backend.rounds.fields import read_fields
 from backend.rounds.leak_guard import LeakGuard, report
 from backend.rounds.mirror import annotated_task_ids
 from backend.rounds.numbering import numbering
+from backend.rounds.rules import read_rule_book
 from backend.rounds.train import LabelledTasks, labelled_tasks
 from backend.rounds.training_set import rolling_validation
 from backend.store.evaluation_tables import ControlDraw, ControlScore, SplitMember
-from backend.store.tables import Label, Pick, Project
+from backend.store.tables import Annotation, Label, Pick, Project, Task
 
 
 def calibrate_and_measure(
@@ -167,18 +168,24 @@ def _resolved_prefix(session: Session, project: Project) -> tuple[set[int], set[
                 ControlDraw.task_id == SplitMember.task_id,
             ),
         )
+        .join(
+            Task,
+            sa.and_(Task.project_id == SplitMember.project_id, Task.task_id == SplitMember.task_id),
+        )
         .where(
             SplitMember.project_id == project.id,
             SplitMember.era == project.era,
             SplitMember.role == "control",
+            # What was deleted is never answered, and holds nothing up.
+            Task.deleted_at.is_(None),
         )
         .order_by(SplitMember.drawn_at, SplitMember.u, SplitMember.task_id)
     ).all()
+    excluded = read_rule_book(session, project.id).excluded
     waiting = session.scalars(
         sa.select(Pick.task_id).where(Pick.project_id == project.id, Pick.state == "queued")
     )
     answered = annotated_task_ids(session, project.id) - set(waiting)
-    labelled = _labels(session, project.id)
     prefix: set[int] = set()
     group: list[int] = []
     number = None
@@ -187,11 +194,26 @@ def _resolved_prefix(session: Session, project: Project) -> tuple[set[int], set[
             prefix.update(group)
             group, number = [], row.u
         if row.task_id not in answered:
+            if row.task_id in excluded:
+                continue
             group = []
             break
         group.append(row.task_id)
     prefix.update(group)
-    return prefix, {task for task in prefix if labelled.get(task) is None}
+    answers = session.scalars(
+        sa.select(Annotation.task_id).where(
+            Annotation.project_id == project.id,
+            Annotation.deleted_at.is_(None),
+            Annotation.cancelled.is_(False),
+        )
+    )
+    # Only draws that a model could have been scored on are compared with those that were.
+    early = session.scalars(
+        sa.select(ControlDraw.task_id).where(
+            ControlDraw.project_id == project.id, ControlDraw.round < 1
+        )
+    )
+    return prefix, prefix - set(answers) - set(early)
 
 
 def _labels(session: Session, project_id: int) -> dict[int, str | None]:

@@ -19,10 +19,12 @@ from sqlalchemy.orm import Session
 from backend.config import QueueConfig, parse_config
 from backend.evaluation.covariates import Covariates, covariates
 from backend.evaluation.holdout import (
+    ROLES,
     Intervals,
     Role,
     affordable_sizes,
     draw_intervals,
+    narrowed,
     permanent_random_number,
 )
 from backend.evaluation.representativeness import representativeness
@@ -151,8 +153,10 @@ def assign_late_tasks(database: Database, session: Session, project: Project) ->
     if not late:
         return 0
     how = numbering(session, project)
+    rates = _late_rates(session, project, len(late))
     intervals = {
-        stratum: Intervals.of_document(document) for stratum, document in era.intervals.items()
+        stratum: narrowed(Intervals.of_document(document), rates)
+        for stratum, document in era.intervals.items()
     }
     elsewhere = intervals.get(EVERYTHING) or _widest(list(intervals.values()))
     known = _roles_of_known_groups(session, project, how) if how.group_by else {}
@@ -183,11 +187,56 @@ def assign_late_tasks(database: Database, session: Session, project: Project) ->
     return len(members)
 
 
+def _late_rates(session: Session, project: Project, late: int) -> dict[Role, float]:
+    """The part of the late tasks that each role may take, lest evaluation outgrow the budget.
+
+    A pool that was tiny at the draw gave most of itself: of thousands that follow, no more join
+    than a pool of that size would have given.
+    """
+    config = parse_config(project.config)
+    held = sizes_of_roles(session, project)
+    pool = len(_living_tasks(session, project.id))
+    wished = affordable_sizes(
+        config.budget,
+        pool,
+        test=wanted_test_size([1] * pool, config.budget)
+        if config.test_size is None
+        else config.test_size,
+        validation=config.validation_size,
+        random_share=config.random_share,
+        evaluation_cap=config.evaluation_cap,
+    )
+    before = max(pool - late, 1)
+    return {
+        role: min(held.get(role, 0) / before, getattr(wished, role) / max(pool, 1))
+        for role in ROLES
+    }
+
+
+def sizes_of_roles(session: Session, project: Project) -> dict[str, int]:
+    """How many members each role has in the current era."""
+    rows = session.execute(
+        sa.select(SplitMember.role, sa.func.count())
+        .where(SplitMember.project_id == project.id, SplitMember.era == project.era)
+        .group_by(SplitMember.role)
+    )
+    return {str(role): int(count) for role, count in rows}
+
+
 def manifest_digest(era: HoldoutEra) -> str:
     """SHA-256 of the era's rule, time and members: what every report shows."""
     document = {
         "era": era.era,
-        "rule": {"group_by": era.group_by, "strata": era.strata, "intervals": era.intervals},
+        "rule": {
+            "group_by": era.group_by,
+            "strata": era.strata,
+            # The control's may grow: it is no part of what is frozen.
+            "intervals": {
+                stratum: {role: part[role] for role in ("test", "validation")}
+                for stratum, part in era.intervals.items()
+                if part["validation"][1] > 0.0
+            },
+        },
         "secret": hashlib.sha256(era.secret).hexdigest(),
         "members": era.manifest,
         "drawn_at": era.drawn_at,

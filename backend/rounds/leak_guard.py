@@ -24,8 +24,11 @@ from backend.rounds.numbering import Numbering, numbering
 from backend.store.tables import Task
 
 Reason = Literal["group", "identical", "near-duplicate"]
-# A threshold that would block more of the pool than this is not taken.
+# A configured threshold that would block more of the pool than this is refused: the next that does
+# not is taken. The one by random pairs stays, for what reaches it are copies.
 MOST_BLOCKED = 0.1
+# Of fewer embedded rows a share says nothing.
+FEWEST_TO_REFUSE = 50
 # Rows of the pool whose pairs give the threshold.
 SAMPLED = 4_000
 
@@ -132,7 +135,7 @@ def _threshold(
     held: npt.NDArray[np.float32],
     asked: float | None,
 ) -> Threshold:
-    """The cosine asked for, or that of the random pairs; raised where it blocked too much."""
+    """That of the random pairs, or the one asked for, raised where it blocked too much."""
     known = context.cache.contains(pool)
     embedded = [h for h, there in zip(pool, known, strict=True) if there]
     if not len(held) or not embedded:
@@ -144,6 +147,8 @@ def _threshold(
     else:
         found = threshold_from_random_pairs(sample, seed=0, holdout_size=len(held))
         cosine, rule = found.cosine, found.rule
+    if asked is None or len(sample) < FEWEST_TO_REFUSE:
+        return Threshold(cosine, rule)
     near = near_duplicates(sample, held, cosine)
     if len(near.rows) <= MOST_BLOCKED * len(sample):
         return Threshold(cosine, rule)

@@ -27,7 +27,7 @@ from backend.rounds.numbering import current_era
 from backend.rounds.train import LabelledTasks, labelled_tasks, leaking
 from backend.store.evaluation_tables import ControlDraw
 from backend.store.projects import record_event
-from backend.store.tables import Pick, Project, TrainingManifest
+from backend.store.tables import Pick, Project, Round, TrainingManifest
 
 # Control labels at the first look: with fewer there is nothing that could be seen.
 FIRST_LOOK = 50
@@ -71,6 +71,7 @@ def look_if_due(context: ProjectContext, model: Model) -> dict[str, Any] | None:
         "looks_planned": len(plan.at),
         "control_labels": control,
         "alpha": plan.alphas[due],
+        "strategy": str(context.project().config.get("strategy")),
         **compare(context, model, plan.alphas[due]),
     }
     with context.database.write() as session:
@@ -96,7 +97,10 @@ def is_failing(session: Session, project: Project) -> bool:
     """Whether the newest comparison saw that the strategy does harm."""
     era = current_era(session, project)
     made = [] if era is None else era.reports.get("comparisons", [])
-    return bool(made) and made[-1]["lift"]["verdict"] == "below"
+    if not made or made[-1]["lift"]["verdict"] != "below":
+        return False
+    # What was seen of one strategy says nothing of another.
+    return bool(made[-1]["strategy"] == str(project.config.get("strategy")))
 
 
 def compare(context: ProjectContext, model: Model, alpha: float) -> dict[str, Any]:
@@ -241,7 +245,18 @@ def _control_rounds(session: Session, project: Project) -> dict[int, list[int]]:
 
 
 def _strategy_rounds(session: Session, project: Project) -> dict[int, list[int]]:
-    """The strategy's answered picks by round, best-ranked first; what chance chose left out."""
+    """The answered picks of the strategy in force by round, best-ranked first.
+
+    What chance chose is left out, the safety net's picks too, and rounds of another strategy.
+    """
+    others = set(
+        session.scalars(
+            sa.select(Round.number).where(
+                Round.project_id == project.id,
+                Round.strategy != str(project.config.get("strategy")),
+            )
+        )
+    )
     found: dict[int, list[int]] = {}
     seen: set[int] = set()
     for row in session.execute(
@@ -249,7 +264,9 @@ def _strategy_rounds(session: Session, project: Project) -> dict[int, list[int]]
         .where(Pick.project_id == project.id, Pick.family == "strategy", Pick.state == "resolved")
         .order_by(Pick.round, Pick.position)
     ):
-        if row.task_id not in seen and not row.branch.startswith(("random", "pin")):
+        if row.round in others or row.branch.startswith(("random", "pin")):
+            continue
+        if row.task_id not in seen:
             seen.add(row.task_id)
             found.setdefault(row.round, []).append(row.task_id)
     return found

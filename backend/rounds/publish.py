@@ -176,7 +176,9 @@ class Publisher:
         window = int(project.config.get("window", 100))
         if undrawn:
             # Nothing was random yet: what these positions serve is decided anew.
-            drawn = [p for p in state.positions if p.family != "strategy"]
+            drawn = [
+                p for p in state.positions if p.task_id in roles and p.family == roles[p.task_id]
+            ]
             state = replace(state, positions=drawn)
         positions = self._compose(project, state, stock, window, keep_strategy=False)
         # A pin goes to the top; in everything else the order of the ordinals holds.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from backend.evaluation.holdout import Role
 from backend.rounds.mirror import annotated_task_ids
@@ -84,10 +84,21 @@ def resolve_answered(session: Session, project: Project) -> int:
         .where(*annotations)
         .scalar_subquery()
     )
+    # A position that is carried over is a new pick of every window: the first one counts.
+    earlier = aliased(Pick)
+    first_round = (
+        sa.select(sa.func.min(earlier.round))
+        .where(
+            earlier.project_id == project.id,
+            earlier.task_id == Pick.task_id,
+            earlier.state != "staged",
+        )
+        .scalar_subquery()
+    )
     final = sa.or_(
         Pick.family == "strategy",
         skippers > 1,
-        Pick.round + ROUNDS_FOR_ANOTHER < project.round_number,
+        first_round + ROUNDS_FOR_ANOTHER < project.round_number,
     )
     answered = sa.or_(
         sa.exists().where(*annotations, Annotation.cancelled.is_(False)),

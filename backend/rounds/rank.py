@@ -29,6 +29,9 @@ from strategies.picks import CLASS
 
 logger = logging.getLogger(__name__)
 
+# How the branches of picks begin that replace a strategy which does harm.
+SAFETY_NET = "random (safety net)"
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -54,11 +57,13 @@ class Ranker:
         config = context.config
         self._specification = specification_of(config)
         self._notes: dict[str, None] = {}
+        self._prefix = ""
         if config.on_failure == "random" and self._does_harm():
             self._specification = safety_net(config)
+            self._prefix = f"{SAFETY_NET}: "
             self._say(
                 "The strategy was seen to do worse than random labelling: stratified random "
-                "replaces it until a later look sees no harm."
+                "replaces it until another strategy is configured."
             )
         self._seed = (config.seed, round_number, seed_offset)
         self._blocked: frozenset[int] = frozenset()
@@ -113,7 +118,7 @@ class Ranker:
             chosen = [
                 Choice(
                     int(ids[index]),
-                    branch,
+                    self._prefix + branch,
                     float(score) if np.isfinite(score) else None,
                     _finite({**detail, **opinion}),
                 )

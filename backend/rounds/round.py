@@ -156,6 +156,8 @@ class RoundRun:
             row = session.get_one(Round, (project.id, self._number))
             if row.metrics:
                 return  # a resumed round whose model was trained before: later labels are not in it
+            # From here on the hold-outs are those that it is kept from and measured on.
+            row.started_at = time.time()
             row.label_changes = project.label_changes
             row.labelled = count_labelled(session, project.id)
 

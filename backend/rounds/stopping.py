@@ -35,6 +35,8 @@ def stopping_figures(
     points of the curve can be compared.
     """
     config = context.config
+    if not trained_on:
+        return {"advice": [], **dict.fromkeys(("stability", "gain", "forecast", "target"))}
     models = [*_earlier_models(context, model, trained_on), (trained_on, model)]
     labels = [count for count, _ in models]
     with context.database.read() as session:
@@ -107,10 +109,13 @@ def _earlier_models(
 ) -> list[tuple[int, Model]]:
     """Models of finished rounds that compare with this one, spread over the label counts."""
     with context.database.read() as session:
+        since = context.project().holdout_drawn_at or 0.0
         rows = session.execute(
             sa.select(Round.number, Round.trained_on)
             .where(
                 Round.project_id == context.project_id,
+                # Models of an earlier era may have trained on what validates now.
+                Round.started_at >= since,
                 Round.state == "done",
                 Round.trained_on < trained_on,
                 Round.trained_on > 0,

@@ -18,6 +18,7 @@ from backend.rounds.control import extend_control
 from backend.rounds.holdout import assign_late_tasks, draw_splits
 from backend.rounds.labels import derive_labels
 from backend.rounds.schema import apply_label_config
+from backend.store import work
 from backend.store.database import Database
 from backend.store.projects import record_event, set_values
 from backend.store.tables import Project
@@ -363,6 +364,8 @@ class Sync:
                     "later ones join by the same rule, beside the frozen sets.",
                 )
             draw_splits(self._database, session, project)
+            if project.era > 1:  # the model in force may have trained on the new members
+                work.request_in(session, project.id, "round")
             return True
 
     def _project(self) -> Project:

@@ -53,7 +53,8 @@ def rolling_validation(session: Session, project: Project, round_number: int) ->
             sa.select(Pick.task_id).where(
                 Pick.project_id == project.id,
                 Pick.rolling,
-                Pick.state == "resolved",
+                # A label may be there before its position is known to be answered.
+                Pick.state.in_(("queued", "resolved")),
                 Pick.round >= round_number - config.rolling_rounds,
             )
         )

@@ -9,6 +9,7 @@ from backend.labelstudio import LabelStudio
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
 from backend.rounds.embed import missing
+from backend.rounds.mirror import annotated_task_ids
 from backend.rounds.publish import Publisher
 from backend.rounds.rank import Ranker
 from backend.rounds.rules import Rules
@@ -39,8 +40,6 @@ def sync_and_fill(context: ProjectContext, lease: Lease) -> None:
         stable_total_seconds=context.settings.stable_total_seconds,
     ).run()
     Rules(context.database, context.client, lease).read()
-    follow_budget(context.database, context.client, context.project())
-    follow_advice(context.database, context.client, context.project())
     project = context.project()
     if schema_of(project) is None or not project.total:
         return
@@ -56,11 +55,16 @@ def sync_and_fill(context: ProjectContext, lease: Lease) -> None:
             size = window + max(before - unanswered, 0)
             fill_window(context, lease, size, anew=False)
     request_due(context)
+    follow_budget(context.database, context.client, context.project())
+    follow_advice(context.database, context.client, context.project())
 
 
 def _unanswered(context: ProjectContext) -> int:
+    """Positions that nobody has looked at: a skipped one that waits for another fills no window."""
     with context.database.read() as session:
-        return len(queue.current_queue(session, context.project()).positions)
+        project = context.project()
+        waiting = {p.task_id for p in queue.current_queue(session, project).positions}
+        return len(waiting - annotated_task_ids(session, project.id))
 
 
 def needs_new_window(session: Session, project: Project) -> bool:

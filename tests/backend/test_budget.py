@@ -16,6 +16,11 @@ from tests.backend.unreliable_labelstudio import PERSONAL_TOKEN, UnreliableLabel
 MORNING = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 
 
+@pytest.fixture(autouse=True)
+def _connected_long_ago(text_project):
+    text_project.update(created_at=MORNING.timestamp() - 1.0)
+
+
 def configure(project, **changes):
     config = QueueConfig(encoder="static", **changes)
     project.update(config=config.model_dump(mode="json"))
@@ -51,6 +56,12 @@ def test_submitted_annotations_count_and_skips_are_told_apart(text_project):
     work(text_project, 5, by=2)
     found = of(text_project)
     assert (found.annotations, found.skips) == (17, 3)
+
+
+def test_what_was_there_before_the_project_was_connected_is_not_paid_from_the_budget(text_project):
+    text_project.update(created_at=(MORNING + timedelta(minutes=35)).timestamp())
+    work(text_project, 10)
+    assert of(text_project).annotations == 6
 
 
 def test_a_break_is_no_work(text_project):

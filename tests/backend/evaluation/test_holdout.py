@@ -15,6 +15,7 @@ from backend.evaluation.holdout import (
     Sizes,
     affordable_sizes,
     draw_intervals,
+    narrowed,
     permanent_random_number,
 )
 
@@ -75,15 +76,50 @@ def test_membership_depends_on_neither_order_nor_anything_but_the_number(
     st.integers(0, 20),
     st.integers(0, 20),
 )
-def test_a_group_is_never_split_and_sizes_are_never_exceeded(
+def test_a_group_is_never_split_and_a_part_has_its_number_of_groups(
     groups: list[str], test: int, validation: int, control: int
 ) -> None:
     roles = draw(groups, Sizes(test, validation, control))
-    assert roles.count("test") <= test
-    assert roles.count("validation") <= validation
-    assert roles.count("control") <= control
-    for group in set(groups):
-        assert len({role for g, role in zip(groups, roles, strict=True) if g == group}) == 1
+    role_of = dict(zip(groups, roles, strict=True))
+    for group, role in zip(groups, roles, strict=True):
+        assert role_of[group] == role
+    # As many groups as hold so many tasks on average, whichever they are.
+    mean = len(groups) / max(len(role_of), 1)
+    held = list(role_of.values())
+    wanted = [max(1, round(min(n, len(groups)) / mean)) if n and groups else 0
+              for n in (test, validation, control)]  # fmt: skip
+    assert held.count("test") == min(wanted[0], len(held))
+    assert held.count("validation") == min(wanted[1], len(held) - held.count("test"))
+    rest = len(held) - held.count("test") - held.count("validation")
+    assert held.count("control") == min(wanted[2], rest)
+
+
+def test_large_groups_are_in_every_part_as_often_as_in_the_pool() -> None:
+    """A part that ended before the first group that does not fit would hold small ones only."""
+    groups = [f"small {n // 2}" for n in range(900)] + [f"large {n // 60}" for n in range(3_000)]
+    large = total = 0
+    for secret in range(60):
+        keys = sorted(set(groups))
+        number = {k: permanent_random_number(secret.to_bytes(4, "big"), k) for k in keys}
+        found = draw_intervals(
+            groups, [number[g] for g in groups], ["all"] * len(groups), Sizes(385, 200, 0)
+        )["all"]
+        part = [k for k in keys if number[k] in found.validation]
+        assert part
+        large += sum(k.startswith("large") for k in part)
+        total += len(part)
+    assert 0.05 < large / total < 0.16  # 50 of 500 groups
+
+
+def test_an_empty_part_owns_no_number() -> None:
+    numbers = [permanent_random_number(SECRET, key) for key in KEYS]
+    found = draw_intervals(KEYS, numbers, ["all"] * 1_000, Sizes(0, 10, 0))["all"]
+    assert found.test.low == found.test.high
+    assert found.control.low == found.control.high == 1.0
+    narrow = narrowed(found, {"test": 0.5, "validation": 0.004, "control": 0.5})
+    assert narrow.validation.low == found.validation.low
+    assert narrow.validation.high == pytest.approx(found.validation.low + 0.004)
+    assert (narrow.test.high, narrow.control.low) == (0.0, 1.0)
 
 
 def test_every_stratum_gives_in_proportion_to_its_tasks() -> None:

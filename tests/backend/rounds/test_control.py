@@ -4,6 +4,7 @@ import sqlalchemy as sa
 
 from backend.rounds import queue
 from backend.rounds.control import extend_control, score_control
+from backend.rounds.holdout import manifest_digest
 from backend.rounds.numbering import current_era
 from backend.rounds.rank import Ranker
 from backend.rounds.train import training_tasks
@@ -61,6 +62,17 @@ class TestExtending:
         numbers = _numbers(text_project)
         assert grown == {task for task in set(range(1, 61)) - {1, 2, 3, 30} if numbers[task] >= low}
         assert extend(text_project) == 0
+
+    def test_what_is_frozen_keeps_its_hash(self, text_project):
+        text_project.hold_out(test=[3], control=[30])
+        with text_project.database.write() as session:
+            era = current_era(session, session.get_one(Project, text_project.id))
+            era.digest = manifest_digest(era)
+        text_project.annotate_truly([30])
+        assert extend(text_project) > 0
+        with text_project.database.read() as session:
+            era = current_era(session, text_project.row())
+        assert era.digest == manifest_digest(era)
 
     def test_without_a_random_share_there_is_none(self, text_project):
         text_project.hold_out(control=[])

@@ -109,8 +109,8 @@ def test_late_tasks_fall_into_a_role_by_the_same_rule(patients):
     for patient in range(20):
         assert now.get(2000 + patient) == before.get(3 * patient + 1)
     late = [role for task, role in now.items() if 1000 < task < 1301]
-    # 20 %, 10 % and 25 % of 300, by whole patients (4.5 sigma of 100 draws).
-    for role, share in (("test", 0.2), ("validation", 0.1), ("control", 0.25)):
+    # No more than a pool of 360 would have given, by whole patients (4.5 sigma of 100 draws).
+    for role, share in (("test", 12 / 360), ("validation", 6 / 360), ("control", 0.25)):
         spread = 3 * (100 * share * (1 - share)) ** 0.5
         assert abs(late.count(role) - 300 * share) < 4.5 * spread
     with patients.database.read() as session:

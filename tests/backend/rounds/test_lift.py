@@ -158,7 +158,9 @@ def test_a_harmful_strategy_is_seen_warned_of_and_replaced_by_chance(clusters):
     shown = project_overview(project.settings, project.database, project.row())
     assert any("worse than random" in warning for warning in shown["warnings"])
     ranker = Ranker(project.context(), project.context().live_model(), 3)
-    assert {choice.branch for choice in ranker.choose(20, frozenset())} == {"stratified"}
+    assert {choice.branch for choice in ranker.choose(20, frozenset())} == {
+        "random (safety net): stratified"
+    }
     assert "stratified random replaces it" in ranker.note
     # Without the net the admin is warned only.
     project.update(config={**project.row().config, "on_failure": "warn", "strategy": "margin"})

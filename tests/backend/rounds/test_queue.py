@@ -107,9 +107,13 @@ def test_what_chance_chose_is_asked_once_more_of_another_annotator(text_project,
     text_project.annotate(20, None, by=2, skipped=True)
     assert resolve(text_project) == 1
     assert [p.task_id for p in current(text_project).positions] == [10, 30, 11]
-    # Nobody else comes: two rounds later it is left unanswered, and never replaced.
-    text_project.update(round_number=3)
-    assert resolve(text_project) == 0
+    # Nobody else comes: two rounds later it is left unanswered, and never replaced, although every
+    # window carries it over as a pick of its own round.
+    for number in (2, 3):
+        publish(f"v{number}", [random(2, 30), strategy(3, 11)], round_number=number)
+        text_project.update(round_number=number)
+        assert resolve(text_project) == 0
+    publish("v4", [random(2, 30), strategy(3, 11)], round_number=4)
     text_project.update(round_number=4)
     assert resolve(text_project) == 1
     assert 30 not in [p.task_id for p in current(text_project).positions]

@@ -1,6 +1,7 @@
 """Stopping advice: figures from earlier models, and a stream that pauses where that is asked."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def learnt(text_project):
                     number=number,
                     state="done",
                     trained_on=24 * number,
-                    started_at=float(number),
+                    started_at=time.time() + number,
                 )
             )
     return text_project

@@ -71,7 +71,7 @@ def _keep_configurations_valid(connection: sa.Connection) -> None:
         if share == 0:
             changed = {**row.config, "accept_no_control": True}
         elif share >= 0.3:
-            changed = {**row.config, "evaluation_cap": min(share + 0.2, 1.0)}
+            changed = {**row.config, "evaluation_cap": round(min(share + 0.2, 1.0), 6)}
         if changed is not None:
             connection.execute(
                 sa.update(project).where(project.c.id == row.id).values(config=changed)
@@ -160,7 +160,15 @@ def _write_eras(connection: sa.Connection) -> None:
         }
         document = {
             "era": row.era,
-            "rule": {"group_by": None, "strata": [], "intervals": intervals},
+            "rule": {
+                "group_by": None,
+                "strata": [],
+                "intervals": {
+                    stratum: {role: part[role] for role in ("test", "validation")}
+                    for stratum, part in intervals.items()
+                    if part["validation"][1] > 0.0
+                },
+            },
             "secret": hashlib.sha256(row.secret).hexdigest(),
             "members": manifest,
             "drawn_at": row.holdout_drawn_at,
