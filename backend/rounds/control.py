@@ -16,7 +16,7 @@ from backend.models.artefact import Model
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
 from backend.rounds.mirror import annotated_task_ids
-from backend.rounds.numbering import current_era, numbering
+from backend.rounds.numbering import current_era, member, numbering
 from backend.store.database import Database
 from backend.store.evaluation_tables import ControlScore, SplitMember
 from backend.store.projects import record_event
@@ -73,15 +73,7 @@ def extend_control(database: Database, session: Session, project: Project) -> in
     )
     now = time.time()
     members = [
-        {
-            "project_id": project.id,
-            "era": era.era,
-            "task_id": task.task_id,
-            "role": "control",
-            "u": task.u,
-            "late": True,
-            "drawn_at": now,
-        }
+        member(project.id, era.era, task.task_id, "control", task.u, now, late=True)
         for task in frame
         if task.u in grown[strata[keys[task.task_id]]].control
     ]

@@ -117,6 +117,17 @@ def group_keys(session: Session, project: Project, task_ids: list[int]) -> npt.N
     return np.array([how.key(task, fields.get(task, {})) for task in task_ids], dtype=np.str_)
 
 
+def labelled_validation(
+    context: ProjectContext,
+) -> tuple[LabelledTasks, npt.NDArray[np.str_]]:
+    """The labelled tasks of validation set (a), and the group of each."""
+    with context.database.read() as session:
+        members = queue.holdout_roles(session, context.project())
+    found = labelled_tasks(context, {t for t, role in members.items() if role == "validation"})
+    with context.database.read() as session:
+        return found, group_keys(session, context.project(), found.task_ids)
+
+
 def _measured(context: ProjectContext, model: Model, split: LabelledTasks) -> dict[str, Any]:
     probabilities = (
         model.probabilities(split.embeddings)

@@ -31,7 +31,14 @@ from backend.evaluation.representativeness import representativeness
 from backend.evaluation.sample_size import wanted_test_size
 from backend.rounds.fields import column
 from backend.rounds.named_test_set import named_test_tasks
-from backend.rounds.numbering import EVERYTHING, Numbering, current_era, numbering, secret_of_draw
+from backend.rounds.numbering import (
+    EVERYTHING,
+    Numbering,
+    current_era,
+    member,
+    numbering,
+    secret_of_draw,
+)
 from backend.store.database import Database
 from backend.store.evaluation_tables import HoldoutEra, SplitMember
 from backend.store.projects import record_event
@@ -70,15 +77,7 @@ def draw_splits(database: Database, session: Session, project: Project) -> None:
             break
     _renumber(database, session, project.id, tasks, numbers, era)
     members = [
-        {
-            "project_id": project.id,
-            "era": era,
-            "task_id": task.task_id,
-            "role": role,
-            "u": number,
-            "late": False,
-            "drawn_at": now,
-        }
+        member(project.id, era, task.task_id, role, number, now, late=False)
         for task, role, number in zip(tasks, roles, numbers, strict=True)
         if role is not None
     ]
@@ -171,17 +170,7 @@ def assign_late_tasks(database: Database, session: Session, project: Project) ->
             known[key] = part.role_of(number)
         role = known[key]
         if role is not None:
-            members.append(
-                {
-                    "project_id": project.id,
-                    "era": era.era,
-                    "task_id": task.task_id,
-                    "role": role,
-                    "u": number,
-                    "late": True,
-                    "drawn_at": now,
-                }
-            )
+            members.append(member(project.id, era.era, task.task_id, role, number, now, late=True))
     database.upsert(session, SplitMember, members)
     _renumber(database, session, project.id, late, numbers, era.era)
     return len(members)

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from backend.config import parse_config
 from backend.evaluation.duplicate_threshold import threshold_from_random_pairs
+from backend.evaluation.leak_guard import MOST_BLOCKED
 from backend.evaluation.near_duplicates import ROUNDING, near_duplicates
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
@@ -24,9 +25,6 @@ from backend.rounds.numbering import Numbering, numbering
 from backend.store.tables import Task
 
 Reason = Literal["group", "identical", "near-duplicate"]
-# A configured threshold that would block more of the pool than this is refused: the next that does
-# not is taken. The one by random pairs stays, for what reaches it are copies.
-MOST_BLOCKED = 0.1
 # Of fewer embedded rows a share says nothing.
 FEWEST_TO_REFUSE = 50
 # Rows of the pool whose pairs give the threshold.
@@ -147,6 +145,8 @@ def _threshold(
     else:
         found = threshold_from_random_pairs(sample, seed=0, holdout_size=len(held))
         cosine, rule = found.cosine, found.rule
+    # A configured threshold that would block too much is refused, and the next that does not is
+    # taken. The one by random pairs stays, for what reaches it are copies.
     if asked is None or len(sample) < FEWEST_TO_REFUSE:
         return Threshold(cosine, rule)
     near = near_duplicates(sample, held, cosine)

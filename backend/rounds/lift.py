@@ -22,7 +22,7 @@ from backend.models.artefact import Model
 from backend.models.refits import refitted_predictions
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
-from backend.rounds.evaluate import group_keys
+from backend.rounds.evaluate import labelled_validation
 from backend.rounds.numbering import current_era
 from backend.rounds.train import LabelledTasks, labelled_tasks, leaking
 from backend.store.evaluation_tables import ControlDraw
@@ -111,7 +111,7 @@ def compare(context: ProjectContext, model: Model, alpha: float) -> dict[str, An
         control = Rival(_control_rounds(session, project))
         picks = Rival(_strategy_rounds(session, project))
         roles = queue.holdout_roles(session, project)
-    judged = labelled_tasks(context, {t for t, role in roles.items() if role == "validation"})
+    judged, groups = labelled_validation(context)
     asked = {*start, *_all(control), *_all(picks)} - roles.keys()
     material = labelled_tasks(context, asked)
     material = material.of([leak is None for leak in leaking(context, material)])
@@ -123,8 +123,6 @@ def compare(context: ProjectContext, model: Model, alpha: float) -> dict[str, An
     blocks = control_blocks(
         [len(control.of(n)) for n in rounds], [len(picks.of(n)) for n in rounds]
     )
-    with context.database.read() as session:
-        groups = group_keys(session, context.project(), judged.task_ids)
     refit = _Refits(model, material, judged)
     pairs = [
         (control.within(block, rounds, block.size), picks.within(block, rounds, block.size))

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from backend.config import parse_config
-from backend.evaluation.holdout import permanent_random_number
+from backend.evaluation.holdout import Role, permanent_random_number
 from backend.store.evaluation_tables import HoldoutEra
 from backend.store.tables import Project
 
@@ -61,3 +61,18 @@ def secret_of_draw(secret: bytes, era: int, redraw: int = 0) -> bytes:
     if era == 1 and not redraw:
         return secret
     return hmac.new(secret, f"era {era}.{redraw}".encode(), hashlib.sha256).digest()
+
+
+def member(
+    project_id: int, era: int, task_id: int, role: Role, u: float, drawn_at: float, *, late: bool
+) -> dict[str, Any]:
+    """The row of a task with a role."""
+    return {
+        "project_id": project_id,
+        "era": era,
+        "task_id": task_id,
+        "role": role,
+        "u": u,
+        "late": late,
+        "drawn_at": drawn_at,
+    }

@@ -17,8 +17,7 @@ from backend.models.artefact import DamagedModelError, Model, load_model
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
 from backend.rounds.embedded import embedded_tasks
-from backend.rounds.evaluate import group_keys
-from backend.rounds.train import labelled_tasks
+from backend.rounds.evaluate import labelled_validation
 from backend.store.tables import Round
 
 STOP_SET = 1_000
@@ -41,9 +40,7 @@ def stopping_figures(
     labels = [count for count, _ in models]
     with context.database.read() as session:
         members = queue.holdout_roles(session, context.project())
-    validation = labelled_tasks(context, {t for t, role in members.items() if role == "validation"})
-    with context.database.read() as session:
-        groups = group_keys(session, context.project(), validation.task_ids)
+    validation, groups = labelled_validation(context)
     hits = np.array(
         [
             one.probabilities(validation.embeddings).argmax(axis=1) == validation.labels
