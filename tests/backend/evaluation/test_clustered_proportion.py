@@ -99,6 +99,13 @@ def test_hits_and_errors_are_treated_alike(rows: list[tuple[bool, int]]) -> None
         assert (one.low, one.high) == pytest.approx((1 - two.high, 1 - two.low))
 
 
+def test_hits_and_errors_are_treated_alike_when_the_variance_is_that_of_single_items() -> None:
+    groups = np.array([0, 1, 2, 2, 2, 3, 3, 4, 4, 5, 0, 1])
+    hits = np.arange(12) >= 10
+    one, two = proportion(hits, groups), proportion(~hits, groups)
+    assert (one.low, one.high) == pytest.approx((1 - two.high, 1 - two.low))
+
+
 @pytest.mark.parametrize("level", [0.0, 1.0, 1.5, math.nan])
 def test_levels_outside_0_to_1_are_refused(level: float) -> None:
     for hits in (np.empty(0, bool), np.ones(4, bool)):
