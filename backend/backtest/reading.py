@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.backtest.labelled_data import BacktestError, LabelledData, metadata_column
-from backend.backtest.table import Columns, Row, Table, choose_columns, read_table
+from backend.backtest.table import Columns, choose_columns, read_table
+from backend.data_table import Row, Table
 from backend.models.embedding_cache import EmbeddingCache
 from backend.models.embedding_pipeline import embed_slice
 from backend.models.encoder import Encoder, Kind, load_encoder
