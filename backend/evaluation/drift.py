@@ -63,10 +63,10 @@ def drift(
         old_metadata or {}, late_metadata or {}, old_groups, late_groups, seed=seed
     )
     share = late / (old + late) if old + late else 0.0
-    moved = [field for field in fields if _has_moved(field, len(fields))]
-    reasons = [_field_in_words(field) for field in moved]
+    moved = [field for field in fields if has_moved(field, len(fields))]
+    reasons = [field_in_words(field) for field in moved]
     if by_embeddings is not None and by_embeddings.low > SMALL_AUC:
-        reasons.insert(0, f"a classifier tells them from the old by {_area(by_embeddings)}")
+        reasons.insert(0, f"a classifier tells them from the old by {area_in_words(by_embeddings)}")
     if reasons:
         text = (
             f"drifted: late tasks ({100 * share:.1f}% of the pool) are no longer like those that "
@@ -79,7 +79,7 @@ def drift(
         how = "by metadata alone"
     else:
         settled = by_embeddings.high < MEDIUM_AUC
-        how = f"a classifier tells late from old tasks by {_area(by_embeddings)}"
+        how = f"a classifier tells late from old tasks by {area_in_words(by_embeddings)}"
     if settled:
         visible = by_embeddings is not None and by_embeddings.low > 0.5
         small = "; a shift is visible, but small" if visible else ""
@@ -93,12 +93,14 @@ def drift(
     return Drift(by_embeddings, fields, share, UNDECIDED, text)
 
 
-def _has_moved(field: FieldDistance, fields: int) -> bool:
+def has_moved(field: FieldDistance, fields: int) -> bool:
+    """Whether one of so many fields is beyond its limit, and not by chance."""
     limit = CATEGORICAL_LIMIT if field.kind == "categorical" else NUMERIC_LIMIT
     return abs(field.distance) > limit and field.p_value < SIGNIFICANCE / (fields + 1)
 
 
-def _field_in_words(field: FieldDistance) -> str:
+def field_in_words(field: FieldDistance) -> str:
+    """A field's distance beside that of chance."""
     if field.kind == "categorical":
         return f"{field.field} (total variation {field.distance:.2f}, by chance {field.chance:.2f})"
     return (
@@ -106,5 +108,6 @@ def _field_in_words(field: FieldDistance) -> str:
     )
 
 
-def _area(found: Separation) -> str:
+def area_in_words(found: Separation) -> str:
+    """The area under the curve with its interval."""
     return f"AUC {found.auc:.2f} ({found.low:.2f} to {found.high:.2f})"

@@ -10,6 +10,13 @@ from numpy.typing import NDArray
 
 from backend.evaluation.clustered_proportion import wilson
 from backend.evaluation.clustered_variance import group_numbers
+from backend.evaluation.drift import (
+    MEDIUM_AUC,
+    SMALL_AUC,
+    area_in_words,
+    field_in_words,
+    has_moved,
+)
 from backend.evaluation.metadata_distance import FieldDistance, metadata_distances
 from backend.evaluation.quantiles import student_quantile
 from backend.evaluation.two_sample import CrossFit, Separation, separation
@@ -19,6 +26,8 @@ FEWEST_EFFECTIVE = 30  # items that the weighted ones are worth
 LEAST_EFFECTIVE_SHARE = 0.1
 MOST_OF_ONE = 0.1  # share of the weight that one item may carry
 MOST_UNCOVERED = 0.05  # share of the reference beyond everything that was measured
+
+ALIKE, DIFFERS, UNDECIDED = "alike", "differs", "undecided"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +92,36 @@ def compare_with_reference(
     return found
 
 
+def verdict(found: Comparison) -> tuple[str, str]:
+    """Whether a set is like the reference, and the figures that say so in words.
+
+    differs    by the limits of `drift`: the area's whole interval lies above 0.556, or a field is
+               beyond its limit with p < 5% / (fields + 1)
+    alike      not so, and the interval lies below 0.638; without embeddings, some field is compared
+    undecided  everything else: too few to tell
+    """
+    moved = [field for field in found.fields if has_moved(field, len(found.fields))]
+    reasons = [field_in_words(field) for field in moved]
+    apart = found.separation
+    if apart is None:
+        settled = bool(found.fields)
+    else:
+        settled = apart.high < MEDIUM_AUC
+        if apart.low > SMALL_AUC or not reasons:
+            reasons.insert(0, area_in_words(apart))
+    if moved or (apart is not None and apart.low > SMALL_AUC):
+        return DIFFERS, "; ".join(reasons)
+    words = "; ".join(reasons) or ("by metadata alone" if settled else "too few to tell")
+    return (ALIKE if settled else UNDECIDED), words
+
+
 def importance_weights(
     features: Floats,
     reference: Floats,
     groups: Column | None = None,
     items: NDArray[np.int64] | None = None,
     seed: int = 0,
+    reference_groups: Column | None = None,
 ) -> Weights:
     """Weights that make items look like the reference, p_reference(x) / p(x) up to a factor.
 
@@ -97,6 +130,8 @@ def importance_weights(
     reference  (b, d)
     groups     (a,) of the rows; a group is weighted by discriminants that did not see it
     items      rows of features that are weighted (the test set); all where None
+    reference_groups  (b,) where groups, or single rows, may stand on both sides (a part of the pool
+               as the reference); None: none does
 
     The score of a cross-fitted linear discriminant, its slope corrected by a logistic regression on
     that one number, gives the odds (Bickel et al. 2009, "Discriminative learning under covariate
@@ -112,8 +147,12 @@ def importance_weights(
         return Weights(np.ones(n), 0.0, 0.0, 1.0, empty)
     rng = np.random.default_rng(seed)
     is_reference = np.arange(len(features) + len(reference)) >= len(features)
-    own = group_numbers(groups, len(features))
-    both = np.concatenate([own, np.arange(len(reference)) + int(own.max()) + 1])
+    if groups is not None and reference_groups is not None:
+        named = np.concatenate([np.asarray(groups), np.asarray(reference_groups)])
+        both = group_numbers(named, len(is_reference))
+    else:
+        own = group_numbers(groups, len(features))
+        both = np.concatenate([own, np.arange(len(reference)) + int(own.max()) + 1])
     rows = np.concatenate([np.asarray(features), np.asarray(reference)])
     scores = CrossFit(rows, is_reference, both, rng).scores(is_reference)
     log_odds = _slope(scores, is_reference) * scores
