@@ -1,11 +1,13 @@
 """The hold-outs as an admin sees them: the manifest, the sealed test curve, a new era."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from backend.errors import RequestError
+from backend.evaluation.skip_bounds import WARNING_SHARE
 from backend.rounds.holdout import manifest_digest
 from backend.store import work
 from backend.store.database import Database
@@ -14,6 +16,12 @@ from backend.store.projects import record_event
 from backend.store.tables import Label, Project, Round, Task
 
 ROLES = ("test", "validation", "control")
+RANDOM_SETS = {
+    "control": "Random control",
+    "validation": "Validation set (a)",
+    "test": "Test set",
+    "supplement": "Late test tasks",
+}
 SEALED = ("test", "supplement", "supplemented")
 
 
@@ -126,14 +134,34 @@ def start_new_era(database: Database, project: Project) -> int:
 
 
 def sealed(metrics: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A round's metrics without what the test set says."""
+    """A round's metrics without what the test set says: numbers of tasks tell nothing of it."""
     if metrics is None:
         return None
     kept = {name: value for name, value in metrics.items() if name not in SEALED}
     for name in ("test", "supplement"):
         if name in metrics:
             kept[name] = {"labelled": metrics[name]["labelled"], "sealed": True}
+            if "skips" in metrics[name]:
+                counts = {part: metrics[name]["skips"][part] for part in ("asked", "skipped")}
+                beyond = metrics[name]["beyond_prefix"]
+                kept[name] |= {"skips": counts, "beyond_prefix": beyond}
     return kept
+
+
+def skip_warnings(rounds: Sequence[dict[str, Any]]) -> list[str]:
+    """Where more than 5% of a random set was skipped; of the sealed test set without its bounds."""
+    found = []
+    for name, words in RANDOM_SETS.items():
+        newest = [one["metrics"][name] for one in rounds if (one["metrics"] or {}).get(name)]
+        skips = newest[-1].get("skips") if newest else None
+        if not skips or skips["skipped"] <= WARNING_SHARE * skips["asked"]:
+            continue
+        said = skips.get("warning") or (
+            f"{skips['skipped']} of {skips['asked']} tasks were skipped; what that can do to the "
+            "accuracy is shown by `asknext holdout open`. Ask why they are skipped"
+        )
+        found.append(f"{words}: {said}.")
+    return found
 
 
 def _era(session: Session, project: Project) -> HoldoutEra:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from backend.budget import budget_overview
 from backend.embedded_counts import embedded_count
 from backend.errors import EncoderUnavailableError
-from backend.holdouts import ROLES, holdout_overview, sealed
+from backend.holdouts import ROLES, holdout_overview, sealed, skip_warnings
 from backend.rounds.lift import FAILING
 from backend.settings import Settings
 from backend.store.database import Database
@@ -362,9 +362,7 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
     drifted = _last_metric(overview, "drift")
     if drifted and drifted["verdict"] == "drifted":
         found.append(f"The pool has changed since the test set was drawn. {drifted['text']}")
-    control = _last_metric(overview, "control")
-    if control and control["skips"]["warning"]:
-        found.append(control["skips"]["warning"] + ".")
+    found += skip_warnings(overview["rounds"])
     if not overview["config"].get("random_share"):
         found.append("There is no random control: nothing tells whether the strategy helps.")
     found += [

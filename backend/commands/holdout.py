@@ -56,7 +56,15 @@ def open_curve(project: ProjectNumber, as_json: AsJson = False, data_dir: DataDi
         f"Era {document['era']}, manifest {document['digest'][:12]}, look {document['looks']}"
     )
     table = Table(box=box.SIMPLE)
-    for heading in ("round", "labelled", "test accuracy", "95% interval", "macro-F1", "on"):
+    for heading in (
+        "round",
+        "labelled",
+        "test accuracy",
+        "95% interval",
+        "macro-F1",
+        "on",
+        "with skips",
+    ):
         table.add_column(heading, justify="right")
     for record in document["rounds"]:
         table.add_row(str(record["number"]), f"{record['labelled']:,}", *_figures(record["test"]))
@@ -84,9 +92,10 @@ def reset(
     console.print(escape(f"Era {era} is drawn with the next sync."))
 
 
-def _figures(test: dict[str, Any]) -> tuple[str, str, str, str]:
+def _figures(test: dict[str, Any]) -> tuple[str, str, str, str, str]:
     if test["accuracy"] is None:
-        return "-", "-", "-", "0"
+        return "-", "-", "-", "0", "-"
+    skips = test.get("skips") or {"skipped": 0}
     interval = test.get("interval") or {}
     low, high = interval.get("low"), interval.get("high")
     return (
@@ -94,4 +103,5 @@ def _figures(test: dict[str, Any]) -> tuple[str, str, str, str]:
         f"{low:.3f} to {high:.3f}" if low is not None and high is not None else "-",
         f"{test['macro_f1']:.3f}",
         str(test["labelled"]),
+        f"{skips['low']:.3f} to {skips['high']:.3f}" if skips["skipped"] else "-",
     )

@@ -20,17 +20,16 @@ from backend.evaluation.skip_bounds import skip_bounds
 from backend.models.artefact import Model
 from backend.models.calibration import fit_temperature
 from backend.rounds import queue
+from backend.rounds.answered_prefix import AnsweredPrefix, answered_prefix
 from backend.rounds.context import ProjectContext
 from backend.rounds.embedded import embedded_tasks
 from backend.rounds.fields import read_fields
 from backend.rounds.leak_guard import LeakGuard, report
-from backend.rounds.mirror import annotated_task_ids
 from backend.rounds.numbering import numbering
-from backend.rounds.rules import read_rule_book
 from backend.rounds.train import LabelledTasks, labelled_tasks
 from backend.rounds.training_set import rolling_validation
-from backend.store.evaluation_tables import ControlDraw, ControlScore, SplitMember
-from backend.store.tables import Annotation, Label, Pick, Project, Task
+from backend.store.evaluation_tables import ControlDraw, ControlScore
+from backend.store.tables import Label, Project
 
 
 def calibrate_and_measure(
@@ -38,28 +37,33 @@ def calibrate_and_measure(
 ) -> tuple[Model, dict[str, Any]]:
     """Fit the temperature on validation set (a) and measure the model on every set.
 
-    Every figure says how many labelled members it stands on; the temperature was fitted on
-    validation (a), so that its calibration error is flattering there and honest elsewhere.
+    Every figure says how many labelled members it stands on. Test, its supplement and validation
+    (a) count up to the first unanswered member in order of chance: which members beyond it have a
+    label is no matter of chance. The temperature was fitted on validation (a), so that its
+    calibration error is flattering there and honest elsewhere.
     """
     with context.database.read() as session:
         project = context.project()
-        late = _late_members(session, project)
         members = queue.holdout_roles(session, project)
-        rolling = rolling_validation(session, project, round_number)
-    parts = {
-        "test": {task for task, role in members.items() if role == "test"} - late,
-        "supplement": {task for task, role in members.items() if role == "test"} & late,
-        "validation": {task for task, role in members.items() if role == "validation"},
-        "rolling": rolling - members.keys(),
-    }
-    splits = {name: labelled_tasks(context, tasks) for name, tasks in parts.items()}
+        rolling = rolling_validation(session, project, round_number) - members.keys()
+        prefixes = {
+            "test": answered_prefix(session, project, "test", late=False),
+            "supplement": answered_prefix(session, project, "test", late=True),
+            "validation": answered_prefix(session, project, "validation"),
+        }
+    splits = {name: labelled_tasks(context, part.answered) for name, part in prefixes.items()}
     validation = splits["validation"]
     if len(validation.labels):
         temperature = fit_temperature(model.head.logits(validation.embeddings), validation.labels)
         model = replace(model, temperature=temperature)
     metrics: dict[str, Any] = {
-        name: _measured(context, model, split) for name, split in splits.items()
+        name: {
+            **_measured(context, model, split),
+            **_unmeasured(context, model, split, prefixes[name]),
+        }
+        for name, split in splits.items()
     }
+    metrics["rolling"] = _measured(context, model, labelled_tasks(context, rolling))
     metrics["control"] = control_figures(context, round_number)
     metrics["leak_guard"] = _guarded(context)
     metrics["temperature"] = model.temperature
@@ -76,7 +80,8 @@ def control_figures(context: ProjectContext, round_number: int) -> dict[str, Any
     classes = context.schema.classes
     with context.database.read() as session:
         project = context.project()
-        resolved, skipped = _resolved_prefix(session, project)
+        prefix = answered_prefix(session, project, "control")
+        skipped = _scored_skips(session, project, prefix.skipped)
         scores = [
             score
             for score in session.scalars(
@@ -84,7 +89,7 @@ def control_figures(context: ProjectContext, round_number: int) -> dict[str, Any
                 .where(ControlScore.project_id == project.id, ControlScore.predicted.is_not(None))
                 .order_by(ControlScore.task_id)
             )
-            if score.task_id in resolved
+            if score.task_id in prefix.answered
         ]
         labels = _labels(session, project.id)
         kept = [score for score in scores if labels.get(score.task_id) in classes]
@@ -106,7 +111,7 @@ def control_figures(context: ProjectContext, round_number: int) -> dict[str, Any
             asdict(found)
             for found in class_accuracies(truth[known], said[known], classes, groups[known])
         ],
-        "skips": asdict(skip_bounds(int(hits.sum()), int((~hits).sum()), len(skipped))),
+        "skips": asdict(skip_bounds(int(hits.sum()), int((~hits).sum()), skipped)),
     }
 
 
@@ -120,25 +125,41 @@ def group_keys(session: Session, project: Project, task_ids: list[int]) -> npt.N
 def labelled_validation(
     context: ProjectContext,
 ) -> tuple[LabelledTasks, npt.NDArray[np.str_]]:
-    """The labelled tasks of validation set (a), and the group of each."""
+    """The labelled tasks of validation set (a)'s answered prefix, and the group of each.
+
+    Lift, the stopping signs and the target are claims about the pool: they need a random sample as
+    much as the accuracy does.
+    """
     with context.database.read() as session:
-        members = queue.holdout_roles(session, context.project())
-    found = labelled_tasks(context, {t for t, role in members.items() if role == "validation"})
+        prefix = answered_prefix(session, context.project(), "validation")
+    found = labelled_tasks(context, prefix.answered)
     with context.database.read() as session:
         return found, group_keys(session, context.project(), found.task_ids)
 
 
 def _measured(context: ProjectContext, model: Model, split: LabelledTasks) -> dict[str, Any]:
-    probabilities = (
-        model.probabilities(split.embeddings)
-        if len(split.labels)
-        else np.zeros((0, len(model.classes)), dtype=np.float32)
-    )
+    probabilities = _probabilities(model, split)
     figures = asdict(compute_metrics(probabilities, split.labels, model.classes))
     hits = probabilities.argmax(axis=1) == split.labels
     with context.database.read() as session:
         groups = group_keys(session, context.project(), split.task_ids)
     return {**figures, "interval": asdict(proportion(hits, groups))}
+
+
+def _unmeasured(
+    context: ProjectContext, model: Model, split: LabelledTasks, prefix: AnsweredPrefix
+) -> dict[str, Any]:
+    """What a figure does not hold: the prefix's skips, and labelled members beyond the prefix."""
+    hits = _probabilities(model, split).argmax(axis=1) == split.labels
+    skips = skip_bounds(int(hits.sum()), int((~hits).sum()), len(prefix.skipped))
+    beyond = len(labelled_tasks(context, prefix.beyond).labels)
+    return {"skips": asdict(skips), "beyond_prefix": beyond}
+
+
+def _probabilities(model: Model, split: LabelledTasks) -> npt.NDArray[np.floating[Any]]:
+    if not len(split.labels):
+        return np.zeros((0, len(model.classes)), dtype=np.float32)
+    return model.probabilities(split.embeddings)
 
 
 def _guarded(context: ProjectContext) -> dict[str, Any]:
@@ -156,75 +177,14 @@ def _guarded(context: ProjectContext) -> dict[str, Any]:
     return report(guard, reasons, len(tasks))
 
 
-def _late_members(session: Session, project: Project) -> set[int]:
-    return set(
-        session.scalars(
-            sa.select(SplitMember.task_id).where(
-                SplitMember.project_id == project.id,
-                SplitMember.era == project.era,
-                SplitMember.late,
-            )
-        )
-    )
-
-
-def _resolved_prefix(session: Session, project: Project) -> tuple[set[int], set[int]]:
-    """The control's answered tasks before the first unanswered one, and those of them skipped."""
-    drawn = session.execute(
-        sa.select(SplitMember.task_id, SplitMember.u)
-        .join(
-            ControlDraw,
-            sa.and_(
-                ControlDraw.project_id == SplitMember.project_id,
-                ControlDraw.task_id == SplitMember.task_id,
-            ),
-        )
-        .join(
-            Task,
-            sa.and_(Task.project_id == SplitMember.project_id, Task.task_id == SplitMember.task_id),
-        )
-        .where(
-            SplitMember.project_id == project.id,
-            SplitMember.era == project.era,
-            SplitMember.role == "control",
-            # What was deleted is never answered, and holds nothing up.
-            Task.deleted_at.is_(None),
-        )
-        .order_by(SplitMember.drawn_at, SplitMember.u, SplitMember.task_id)
-    ).all()
-    excluded = read_rule_book(session, project.id).excluded
-    waiting = session.scalars(
-        sa.select(Pick.task_id).where(Pick.project_id == project.id, Pick.state == "queued")
-    )
-    answered = annotated_task_ids(session, project.id) - set(waiting)
-    prefix: set[int] = set()
-    group: list[int] = []
-    number = None
-    for row in drawn:
-        if row.u != number:
-            prefix.update(group)
-            group, number = [], row.u
-        if row.task_id not in answered:
-            if row.task_id in excluded:
-                continue
-            group = []
-            break
-        group.append(row.task_id)
-    prefix.update(group)
-    answers = session.scalars(
-        sa.select(Annotation.task_id).where(
-            Annotation.project_id == project.id,
-            Annotation.deleted_at.is_(None),
-            Annotation.cancelled.is_(False),
-        )
-    )
-    # Only draws that a model could have been scored on are compared with those that were.
+def _scored_skips(session: Session, project: Project, skipped: frozenset[int]) -> int:
+    """Skipped draws that a model could have been scored on: only those compare with the scored."""
     early = session.scalars(
         sa.select(ControlDraw.task_id).where(
             ControlDraw.project_id == project.id, ControlDraw.round < 1
         )
     )
-    return prefix, prefix - set(answers) - set(early)
+    return len(skipped - set(early))
 
 
 def _labels(session: Session, project_id: int) -> dict[int, str | None]:

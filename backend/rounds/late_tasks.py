@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from backend.evaluation.drift import drift
 from backend.evaluation.supplement import Frame, supplemented_figure
 from backend.models.artefact import Model
+from backend.rounds.answered_prefix import answered_prefix
 from backend.rounds.context import ProjectContext
 from backend.rounds.embedded import embedded_tasks
 from backend.rounds.evaluate import group_keys
@@ -63,18 +64,24 @@ def supplemented(context: ProjectContext, model: Model) -> dict[str, Any] | None
     old, late, _ = _frames(context)
     with context.database.read() as session:
         project = context.project()
-        rows = session.execute(
-            sa.select(SplitMember.task_id, SplitMember.late).where(
+        joined = session.scalar(
+            sa.select(sa.func.count())
+            .select_from(SplitMember)
+            .where(
                 SplitMember.project_id == project.id,
                 SplitMember.era == project.era,
                 SplitMember.role == "test",
+                SplitMember.late,
             )
-        ).all()
-    if not late or not any(row.late for row in rows):
+        )
+        prefixes = [
+            answered_prefix(session, project, "test", late=is_late) for is_late in (False, True)
+        ]
+    if not late or not joined:
         return None
     parts = []
-    for is_late, size in ((False, len(old)), (True, len(late))):
-        tasks = labelled_tasks(context, {row.task_id for row in rows if row.late == is_late})
+    for prefix, size in zip(prefixes, (len(old), len(late)), strict=True):
+        tasks = labelled_tasks(context, prefix.answered)
         hits = np.zeros(0, dtype=np.bool_)
         if len(tasks.labels):
             hits = model.probabilities(tasks.embeddings).argmax(axis=1) == tasks.labels

@@ -1,10 +1,13 @@
 """The hold-outs as an admin sees them: frozen, sealed, and given up only in words."""
 
+from dataclasses import asdict
+
 import pytest
 import sqlalchemy as sa
 
 from backend.config import QueueConfig
 from backend.errors import RequestError
+from backend.evaluation.skip_bounds import skip_bounds
 from backend.holdouts import manifest, open_test_curve, start_new_era
 from backend.overview import project_overview
 from backend.rounds import mirror
@@ -52,6 +55,27 @@ def test_what_the_test_set_says_is_in_no_overview(drawn):
     assert found["rounds"][0]["metrics"]["test"] == {"labelled": 10, "sealed": True}
     assert found["rounds"][0]["metrics"]["validation"]["accuracy"] == 0.8
     assert "0.6125" not in str(found["rounds"])
+
+
+def test_skips_of_the_sealed_test_set_are_warned_of_without_what_it_says(drawn):
+    with drawn.database.write() as session:
+        row = session.get_one(Round, (drawn.id, 1))
+        skips = asdict(skip_bounds(49, 31, 20))
+        row.metrics = {
+            "test": {**row.metrics["test"], "skips": skips, "beyond_prefix": 3},
+            "validation": {**row.metrics["validation"], "skips": asdict(skip_bounds(4, 1, 1))},
+        }
+    found = overview(drawn)
+    assert found["rounds"][0]["metrics"]["test"] == {
+        "labelled": 10,
+        "sealed": True,
+        "skips": {"asked": 100, "skipped": 20},
+        "beyond_prefix": 3,
+    }
+    warned = [text for text in found["warnings"] if "skipped" in text]
+    assert warned[0].startswith("Validation set (a): 1 of 6 random tasks were skipped: the accur")
+    assert warned[1].startswith("Test set: 20 of 100 tasks were skipped; ")
+    assert "49" not in warned[1]
 
 
 def test_opening_the_curve_shows_it_and_counts_the_looks(drawn):

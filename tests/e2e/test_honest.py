@@ -32,14 +32,20 @@ def test_a_project_measures_itself_and_never_trains_on_what_it_is_tested_with(
     driven.settle()
     driven.rank()
     state = driven.state()
+    while state["rounds"][-1]["metrics"]["control"]["all"]["groups"] < 2:  # chance may be slow
+        driven.label_many(6)
+        driven.settle()
+        driven.rank()
+        state = driven.state()
     last = state["rounds"][-1]["metrics"]
-    assert last["test"] == {"labelled": last["test"]["labelled"], "sealed": True}
+    assert last["test"]["sealed"]
+    assert last["test"].keys() == {"labelled", "sealed", "skips", "beyond_prefix"}
     assert last["validation"]["labelled"] > 0
     assert last["control"]["all"]["items"] > 0
     assert last["control"]["all"]["low"] < last["control"]["all"]["high"]
     assert state["holdout"]["digest"] == held["digest"]
     assert state["holdout"]["intact"]
-    assert 0 < state["ledger"]["labels"] < 48
+    assert 0 < state["ledger"]["labels"] < state["labelled"]
     # Random control labels come from the control, in order of their numbers, and are in no round's
     # window as the strategy's.
     assert all(p["probability"] for p in driven.queue() if p["family"] == "random")
@@ -91,3 +97,62 @@ def test_a_skipped_random_task_is_asked_of_another_annotator(connect, second_ses
     assert driven.serve()["id"] != random
     assert driven.serve(second_session)["id"] == random
     assert task["id"] == random
+
+
+def test_the_test_set_is_labelled_by_two_people_and_a_tie_goes_to_a_third(
+    connect, second_session, third_session
+):
+    config = {"test_size": 8, "validation_size": 0, "evaluation_cap": 0.9, "window": 20}
+    driven = connect(tasks=60, config={**config, "budget": 60, "retrain_every": 1000})
+    held = driven.api.get(f"/api/projects/{driven.number}/holdout").json()
+    test = {member["task"] for member in held["members"] if member["role"] == "test"}
+    labelled = driven.label_many(12)
+    driven.label_next(second_session)  # there is somebody else now
+    asked = next(task for task in labelled if task in test)
+    driven.rank()
+    window = [p["task"] for p in driven.queue()]
+    # The second annotator meets tasks of the test set first, then the queue in its order.
+    task = driven.serve(second_session)
+    assert task["id"] in test & set(labelled)
+    assert driven.serve()["id"] == window[0]
+    wrong = next(name for name in set(driven.truth.values())
+                 if name != driven.truth[task["data"]["text"]])  # fmt: skip
+    driven.label(task["id"], wrong, second_session)
+    while (more := driven.serve(second_session))["id"] in labelled:
+        driven.label(more["id"], driven.truth[more["data"]["text"]], second_session)
+    assert more["id"] in window[:2]  # the first annotator holds the first one
+    state = driven.sync()
+    assert state["unsettled"] == 1
+    driven.label_next(third_session)
+    driven.rank()
+    third = driven.serve(third_session)
+    assert third["id"] == task["id"]
+    driven.label(third["id"], driven.truth[third["data"]["text"]], third_session)
+    state = driven.rank()
+    assert state["unsettled"] == 0
+    people = state["rounds"][-1]["metrics"]["people"]
+    assert people["answered"] >= 1
+    assert people["agreement"]["items"] == people["answered"]
+    assert people["agreement"]["observed"] < 1
+    assert asked in labelled
+
+
+def test_a_project_with_two_annotations_a_task_stops_and_comes_back_as_it_was(connect):
+    config = {"budget": 6, "retrain_every": 1000, "window": 12}
+    driven = connect(tasks=30, config=config)
+    path = f"/api/projects/{driven.number}/"
+    driven.session.request("PATCH", path, {"maximum_annotations": 2})
+
+    def overlaps():
+        tasks = driven.session.tasks(driven.number)
+        return {t["id"]: (t["overlap"], t["is_labeled"]) for t in tasks}
+
+    driven.label_many(6)
+    before = overlaps()
+    driven.wait(lambda s: s["state"] == "paused")
+    assert driven.session.next_task(driven.number) is None
+    changed = {**driven.state()["config"], "budget": 20}
+    driven.api.put(f"/api/projects/{driven.number}/config", json=changed).raise_for_status()
+    driven.wait(lambda s: s["state"] == "active")
+    assert overlaps() == before
+    assert {overlap for overlap, _ in before.values()} == {2}

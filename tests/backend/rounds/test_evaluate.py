@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from backend.evaluation.holdout import permanent_random_number
 from backend.rounds import queue, train
 from backend.rounds.control import score_control
-from backend.rounds.evaluate import calibrate_and_measure, control_figures
+from backend.rounds.evaluate import calibrate_and_measure, control_figures, labelled_validation
 from backend.rounds.window import Position
 from backend.store.evaluation_tables import ControlScore, SplitMember
 from backend.store.tables import Project
@@ -15,7 +16,8 @@ from tests.backend.text_project import topic_of
 
 def test_metrics_say_on_how_many_labelled_members_they_stand(text_project):
     text_project.hold_out(test=range(31, 49), validation=range(49, 61))
-    text_project.annotate_truly([*range(1, 31), *range(31, 43), *range(49, 60)])
+    answered = in_order(text_project, range(31, 49))[:12] + in_order(text_project, range(49, 61))
+    text_project.annotate_truly([*range(1, 31), *answered[:-1]])
     context = text_project.context()
     model, _ = train.train(context, 1, text_project.lease("round"))
     model, metrics = calibrate_and_measure(context, model, 1)
@@ -25,6 +27,42 @@ def test_metrics_say_on_how_many_labelled_members_they_stand(text_project):
     assert 0 <= metrics["test"]["expected_calibration_error"] <= 1
     assert metrics["temperature"] == model.temperature != 1.0
     json.dumps(metrics)
+
+
+def in_order(project, task_ids):
+    """Tasks in order of their permanent random numbers, as the queue serves them."""
+    secret = project.row().secret
+    return sorted(task_ids, key=lambda n: permanent_random_number(secret, str(n)))
+
+
+def test_labels_beyond_the_first_unanswered_member_are_no_random_sample(text_project):
+    """Labelled before the draw, or opened by hand: told of, and in no figure."""
+    text_project.hold_out(test=range(31, 49), validation=range(49, 61))
+    test, validation = in_order(text_project, range(31, 49)), in_order(text_project, range(49, 61))
+    text_project.annotate_truly([*range(1, 31), *test[:3], *test[4:9], *validation[2:]])
+    context = text_project.context()
+    model, _ = train.train(context, 1, text_project.lease("round"))
+    model, metrics = calibrate_and_measure(context, model, 1)
+    assert (metrics["test"]["labelled"], metrics["test"]["beyond_prefix"]) == (3, 5)
+    assert (metrics["validation"]["labelled"], metrics["validation"]["beyond_prefix"]) == (0, 10)
+    assert metrics["test"]["interval"]["items"] == 3
+    assert model.temperature == 1.0
+    assert labelled_validation(context)[0].task_ids == []
+
+
+@pytest.mark.parametrize("name", ["test", "validation"])
+def test_skips_of_a_frozen_set_widen_what_is_known(text_project, name):
+    text_project.hold_out(**{name: range(31, 43)})
+    order = in_order(text_project, range(31, 43))
+    text_project.annotate_truly([*range(1, 31), *order[:6]])
+    for task in order[6:8]:
+        text_project.annotate(task, None, skipped=True)
+    context = text_project.context()
+    model, _ = train.train(context, 1, text_project.lease("round"))
+    _, metrics = calibrate_and_measure(context, model, 1)
+    skips, right = metrics[name]["skips"], metrics[name]["interval"]["hits"]
+    assert (metrics[name]["labelled"], skips["asked"], skips["skipped"]) == (6, 8, 2)
+    assert (skips["low"], skips["high"]) == (right / 8, (right + 2) / 8)
 
 
 def test_without_labelled_holdouts_nothing_is_claimed(text_project):

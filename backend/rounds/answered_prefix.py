@@ -1,0 +1,140 @@
+"""The part of a random set that may be measured: its longest answered prefix in order of chance.
+
+Which members are labelled is no matter of chance: some were labelled before the draw, some opened
+by hand, and easy ones come back first. The groups before the first unanswered one, in the order of
+their permanent random numbers, are as random as the whole set (design of the estimators: only how
+far people came decides where the prefix ends, never what the labels say).
+
+By strata, a group's place is its rank among its stratum's groups, as a fraction: the k-th of G
+(from 0) stands at (k + ½) / G. The prefix ends for all strata at the first unanswered place of any,
+so that each gives in proportion to what it holds; what some strata answered beyond is left out. A
+permanent random number itself would not do: the strata's intervals are not equally wide. Members
+that came later, by a growing pool or control, stand after those that were drawn before them.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from backend.evaluation.holdout import Role
+from backend.rounds.mirror import annotated_task_ids
+from backend.rounds.numbering import EVERYTHING, numbering
+from backend.rounds.rules import read_rule_book
+from backend.store.evaluation_tables import ControlDraw, SplitMember
+from backend.store.tables import Annotation, Pick, Project, Task
+
+
+@dataclass(frozen=True)
+class AnsweredPrefix:
+    """Members of the prefix, those of them that everybody skipped, and what was answered beyond."""
+
+    answered: frozenset[int]
+    skipped: frozenset[int]
+    beyond: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A member as it was drawn: its group's number, its stratum, and when it joined."""
+
+    task_id: int
+    u: float
+    stratum: str = EVERYTHING
+    drawn_at: float = 0.0
+
+
+def answered_prefix(
+    session: Session, project: Project, role: Role, *, late: bool | None = None
+) -> AnsweredPrefix:
+    """The answered prefix of a role in the era in force.
+
+    `late` keeps the members that came after the draw (True), or those of the draw (False). Of the
+    control only what was queued counts: the rest was never asked for. What was deleted holds
+    nothing up, and what was excluded by hand neither; a task that waits for a second annotator,
+    after a skip, does.
+    """
+    given = set(
+        session.scalars(
+            sa.select(Annotation.task_id).where(
+                Annotation.project_id == project.id,
+                Annotation.deleted_at.is_(None),
+                Annotation.cancelled.is_(False),
+            )
+        )
+    )
+    waiting = set(
+        session.scalars(
+            sa.select(Pick.task_id).where(Pick.project_id == project.id, Pick.state == "queued")
+        )
+    )
+    answered = given | (annotated_task_ids(session, project.id) - waiting)
+    drawn = _drawn(session, project, role, late)
+    prefix = longest_prefix(drawn, answered, read_rule_book(session, project.id).excluded)
+    beyond = {member.task_id for member in drawn if member.task_id in answered} - prefix
+    return AnsweredPrefix(frozenset(prefix), frozenset(prefix - given), frozenset(beyond))
+
+
+def longest_prefix(
+    drawn: Sequence[Drawn], answered: Collection[int], excluded: Collection[int]
+) -> set[int]:
+    """The answered tasks before the first unanswered place, by whole groups.
+
+    An `excluded` task that is not answered is passed over; its group's others count.
+    """
+    groups: dict[tuple[float, str, float], list[int]] = {}
+    for member in sorted(drawn, key=lambda one: one.task_id):
+        groups.setdefault((member.drawn_at, member.stratum, member.u), []).append(member.task_id)
+    sizes = Counter((drawn_at, stratum) for drawn_at, stratum, _ in groups)
+    ranks: Counter[tuple[float, str]] = Counter()
+    places = []
+    for drawn_at, stratum, u in sorted(groups):
+        part = (drawn_at, stratum)
+        places.append(((drawn_at, (ranks[part] + 0.5) / sizes[part]), (drawn_at, stratum, u)))
+        ranks[part] += 1
+    wanted = {
+        group: [task for task in tasks if task in answered or task not in excluded]
+        for group, tasks in groups.items()
+    }
+    open_places = [
+        place for place, group in places if any(task not in answered for task in wanted[group])
+    ]
+    end = min(open_places, default=(float("inf"), 0.0))
+    return {task for place, group in places if place < end for task in wanted[group]}
+
+
+def _drawn(session: Session, project: Project, role: Role, late: bool | None) -> list[Drawn]:
+    """The living members of a role; a group's stratum is that of its oldest member."""
+    query = (
+        sa.select(SplitMember.task_id, SplitMember.u, SplitMember.drawn_at, Task.fields)
+        .join(
+            Task,
+            sa.and_(Task.project_id == SplitMember.project_id, Task.task_id == SplitMember.task_id),
+        )
+        .where(
+            SplitMember.project_id == project.id,
+            SplitMember.era == project.era,
+            SplitMember.role == role,
+            Task.deleted_at.is_(None),
+        )
+        .order_by(SplitMember.task_id)
+    )
+    if late is not None:
+        query = query.where(SplitMember.late.is_(late))
+    if role == "control":
+        query = query.join(
+            ControlDraw,
+            sa.and_(
+                ControlDraw.project_id == SplitMember.project_id,
+                ControlDraw.task_id == SplitMember.task_id,
+            ),
+        )
+    how = numbering(session, project)
+    stratum_of: dict[float, str] = {}
+    found = []
+    for row in session.execute(query):
+        stratum = stratum_of.setdefault(row.u, how.stratum(row.fields or {}))
+        found.append(Drawn(row.task_id, row.u, stratum, row.drawn_at))
+    return found
