@@ -28,7 +28,7 @@ from backend.rounds.rank import Ranker
 from backend.rounds.stopping import stopping_figures
 from backend.rounds.sync import Sync
 from backend.store import work
-from backend.store.projects import installation_name, model_version, set_values
+from backend.store.projects import installation_name, model_version, record_event, set_values
 from backend.store.tables import Label, Project, Round
 from backend.store.work import Lease
 
@@ -64,16 +64,29 @@ class RoundRun:
             self._sync(sync_lease)
         if self._context.project().holdout_drawn_at is None:
             return False
-        self._take_snapshot()
+        while (published := self._learn_and_publish()) is None:
+            self._say_that_it_begins_again()
+        self._finish(*published)
+        return True
+
+    def _learn_and_publish(self) -> tuple[str, str | None] | None:
+        """From the snapshot to the queue's version and note; None where the hold-outs were drawn
+        anew meanwhile: what was trained then may know their members.
+        """
+        era = self._take_snapshot()
         with self._stage("embed"):
             embed(self._context, seconds=EMBED_SECONDS, only_annotated=True, report=self._report)
-        model = self._train_and_evaluate()
+        model = self._train_and_evaluate(era)
+        if model is None:
+            return None
         ranker = Ranker(self._context, model, self._number)
         with self._stage("publish", but=lambda: ranker.seconds), self._sync_lease() as sync_lease:
+            # Nobody draws while this lease is held.
+            if self._context.project().era != era:
+                return None
             version = self._publish(ranker, sync_lease)
         self._seconds["rank"] = self._seconds.get("rank", 0.0) + round(ranker.seconds, 3)
-        self._finish(version, ranker.note)
-        return True
+        return version, ranker.note
 
     # ---------------------------------------------------------------- stages
 
@@ -86,7 +99,8 @@ class RoundRun:
             report=self._report,
         ).run()
 
-    def _train_and_evaluate(self) -> Model:
+    def _train_and_evaluate(self, era: int) -> Model | None:
+        """The round's model, measured and stored; None where its era of hold-outs is over."""
         model = train.stored_model(self._context, self._number)
         if model is not None and self._row().metrics:
             return model
@@ -95,10 +109,14 @@ class RoundRun:
             # Before anything trains on them: what the model in force says of the control's labels.
             score_control(self._context, self._context.live_model())
             model, trained_on = train.train(self._context, self._number, self._lease)
+        if self._context.project().era != era:
+            return None
         with self._stage("evaluate"):
             self._report(stage="evaluate")
             model, metrics = calibrate_and_measure(self._context, model, self._number)
             self._lease.check()
+            if self._context.project().era != era:
+                return None
             compared = look_if_due(self._context, model)
             if compared is not None:
                 metrics["comparison"] = compared
@@ -107,8 +125,7 @@ class RoundRun:
             metrics["supplemented"] = supplemented(self._context, model)
             metrics["stopping"] = stopping_figures(self._context, model, trained_on, alpha)
             train.store_model(self._context, model, self._number)
-            self._update(metrics=metrics, trained_on=trained_on)
-        return model
+            return model if self._record(era, metrics, trained_on) else None
 
     def _publish(self, ranker: Ranker, sync_lease: Lease) -> str:
         self._report(stage="publish")
@@ -148,18 +165,44 @@ class RoundRun:
             self._peaks = dict(row.peak_megabytes or {})
             return row.number
 
-    def _take_snapshot(self) -> None:
-        """What the round counts as seen; labels that come later are for the next round."""
+    def _take_snapshot(self) -> int:
+        """What the round counts as seen, labels that come later are for the next round; its era."""
+        stored = train.stored_model(self._context, self._number)
         with self._context.database.write() as session:
             self._lease.check(session)
             project = session.get_one(Project, self._context.project_id)
             row = session.get_one(Round, (project.id, self._number))
-            if row.metrics:
-                return  # a resumed round whose model was trained before: later labels are not in it
+            if row.metrics and stored is not None and stored.metadata["era"] == project.era:
+                # A resumed round whose model was trained before: later labels are not in it.
+                return project.era
+            row.metrics = {}
             # From here on the hold-outs are those that it is kept from and measured on.
             row.started_at = time.time()
             row.label_changes = project.label_changes
             row.labelled = count_labelled(session, project.id)
+            return project.era
+
+    def _record(self, era: int, metrics: dict[str, Any], trained_on: int) -> bool:
+        """Keep what was measured, unless other hold-outs were drawn since the snapshot."""
+        with self._context.database.write() as session:
+            self._lease.check(session)
+            project = session.get_one(Project, self._context.project_id)
+            if project.era != era:
+                return False
+            row = session.get_one(Round, (project.id, self._number))
+            row.metrics, row.trained_on = metrics, trained_on
+            return True
+
+    def _say_that_it_begins_again(self) -> None:
+        with self._context.database.write() as session:
+            self._lease.check(session)
+            record_event(
+                session,
+                self._context.project_id,
+                "info",
+                f"The hold-outs were drawn anew while round {self._number} ran: it trains again "
+                "without their new members.",
+            )
 
     def _finish(self, version: str, note: str | None) -> None:
         now = time.time()

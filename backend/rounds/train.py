@@ -98,6 +98,8 @@ def train(context: ProjectContext, round_number: int, lease: Lease) -> tuple[Mod
     The manifest of what trained it is stored before the model is, so that no model exists without.
     Returns the model, not yet calibrated, and the number of labels that it was trained on.
     """
+    # Read first: of hold-outs that are drawn from here on, the model may know members.
+    era = context.project().era
     material = training_tasks(context, round_number)
     classes = context.schema.classes
     previous = context.live_model()
@@ -154,6 +156,7 @@ def train(context: ProjectContext, round_number: int, lease: Lease) -> tuple[Mod
             "round": round_number,
             "version": model_version(installation_name(context.database), round_number),
             "manifest": digest,
+            "era": era,
             "encoder": context.encoder.name,
         },
     )
@@ -166,7 +169,10 @@ def store_model(context: ProjectContext, model: Model, round_number: int) -> Non
 
 
 def stored_model(context: ProjectContext, round_number: int) -> Model | None:
-    """The artefact of a round that was interrupted later; None where it is to be trained."""
+    """The artefact of a round that was interrupted later; None where it is to be trained.
+
+    A model of an older era may have trained on hold-outs of this one.
+    """
     folder = context.model_dir(round_number)
     if not folder.exists():
         return None
@@ -178,6 +184,7 @@ def stored_model(context: ProjectContext, round_number: int) -> Model | None:
     fits = (
         model.encoder_fingerprint == context.encoder.fingerprint
         and tuple(model.head.classes) == context.schema.classes
+        and model.metadata.get("era") == context.project().era
     )
     return model if fits else None
 

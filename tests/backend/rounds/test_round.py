@@ -5,13 +5,14 @@ import sqlalchemy as sa
 
 from backend.config import QueueConfig
 from backend.errors import LabelStudioUnreachableError, LeaseLostError
-from backend.rounds import queue
+from backend.export import check_for_leaks
+from backend.rounds import queue, round, train
 from backend.rounds.context import ProjectContext
 from backend.rounds.round import STAGES, RoundRun, count_labelled
 from backend.rounds.upkeep import round_is_due
 from backend.store import work
 from backend.store.projects import installation_name, model_version
-from backend.store.tables import Project, Round, TrainingManifest, Work
+from backend.store.tables import Event, Project, Round, TrainingManifest, Work
 from tests.backend.text_project import topic_of
 
 IMPORT = "/api/projects/7/import/predictions"
@@ -220,3 +221,61 @@ def test_labelled_means_distinct_tasks_with_a_settled_label(text_project):
     text_project.annotate(4, "cooking", by=2)
     with text_project.database.read() as session:
         assert count_labelled(session, text_project.id) == 2
+
+
+class TestNewEra:
+    """Hold-outs that are drawn while a round runs: no model of it may have trained on them."""
+
+    NEW = range(1, 11)
+
+    @pytest.fixture
+    def drawn_during(self, project, monkeypatch):
+        """Draw anew, once, as soon as the named step of the next round has ended."""
+
+        def arrange(module, name):
+            step = getattr(module, name)
+
+            def and_then_draw(*arguments, **options):
+                result = step(*arguments, **options)
+                monkeypatch.setattr(module, name, step)
+                project.hold_out(test=self.NEW)
+                return result
+
+            monkeypatch.setattr(module, name, and_then_draw)
+
+        return arrange
+
+    def check(self, project):
+        (row,) = rounds(project)
+        assert row.state == "done"
+        assert not {task for task, _ in manifest(project, 1).members} & set(self.NEW)
+        assert (row.trained_on, row.started_at >= project.row().holdout_drawn_at) == (22, True)
+        assert row.metrics["test"]["labelled"] == len(self.NEW)
+        model = project.context().live_model()
+        assert model.metadata["manifest"] == manifest(project, 1).digest
+        check_for_leaks(project.database, project.row())
+
+    @pytest.mark.parametrize(
+        ("module", "name"),
+        [(train, "train"), (round, "calibrate_and_measure"), (train, "store_model")],
+    )
+    def test_a_draw_in_the_middle_makes_the_round_train_again(
+        self, project, run, drawn_during, module, name
+    ):
+        drawn_during(module, name)
+        assert run()
+        self.check(project)
+        with project.database.read() as session:
+            messages = session.scalars(sa.select(Event.message)).all()
+        assert any("round 1 ran: it trains again" in message for message in messages)
+
+    def test_a_resumed_round_does_not_go_on_with_a_model_of_the_older_era(
+        self, project, run, label_studio
+    ):
+        label_studio.cut_after("POST", IMPORT)
+        with pytest.raises(LabelStudioUnreachableError):
+            run()
+        assert rounds(project)[0].metrics
+        project.hold_out(test=self.NEW)
+        assert run()
+        self.check(project)
