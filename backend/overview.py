@@ -16,6 +16,7 @@ from backend.budget import budget_overview
 from backend.embedded_counts import embedded_count
 from backend.errors import EncoderUnavailableError
 from backend.holdouts import ROLES, holdout_overview, sealed, skip_warnings
+from backend.rounds.draw_when_stable import REFUSED
 from backend.rounds.lift import FAILING
 from backend.settings import Settings
 from backend.store.database import Database
@@ -326,7 +327,8 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
         found.append("No queue is published yet; Label Studio serves random tasks until then.")
     elif active and overview["queue_version"] and not sum(overview["queue"].values()):
         found.append("The queue is empty: Label Studio serves random tasks of its own.")
-    if active and overview["pool"] and not overview["holdout"]["era"]:
+    refused = (overview["last_error"] or "").startswith(REFUSED)
+    if active and overview["pool"] and not overview["holdout"]["era"] and not refused:
         found.append(
             "The hold-outs are not drawn yet: that waits until the number of tasks stays the same "
             f"for {settings.stable_total_seconds:.0f} s."

@@ -13,6 +13,8 @@ from strategies.arrays import Column
 
 DRAWS = 200
 QUANTILE = 0.95
+# All draws of a stratum of so many groups are made at once: there may be many such strata.
+AT_ONCE = 2_000
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def representativeness(
         return Representativeness((), 0.0, draws)
     frame = _Frame(pool, rows, groups, strata)
     rng = np.random.default_rng(seed)
-    largest = np.sort([frame.largest_of_a_draw(rng) for _ in range(draws)])
+    largest = np.sort(frame.largest_of_draws(draws, rng))
     limit = float(largest[min(draws, math.ceil(QUANTILE * (draws + 1))) - 1])
     return Representativeness(differences, limit, draws)
 
@@ -113,19 +115,40 @@ class _Frame:
         first = np.arange(n) if groups is None else order[starts]
         of_group = stratum[first]
         wanted = np.bincount(stratum[drawn], minlength=int(stratum.max(initial=0)) + 1)
+        members = np.argsort(of_group, kind="stable")
+        ends = np.searchsorted(of_group[members], np.arange(len(wanted) + 1))
         self._parts = [
-            (np.flatnonzero(of_group == code), int(count))
-            for code, count in enumerate(wanted)
-            if count
+            (members[ends[code] : ends[code + 1]], int(wanted[code]))
+            for code in np.flatnonzero(wanted)
         ]
 
-    def largest_of_a_draw(self, rng: np.random.Generator) -> float:
-        """The largest standardised difference of one random draw."""
-        chosen = np.concatenate([self._from(members, size, rng) for members, size in self._parts])
-        rows = int(self._sizes[chosen].sum())
-        if not rows:  # no group fits
-            return 0.0
-        return float(np.abs(self._sums[chosen].sum(axis=0, dtype=np.float64)).max() / rows)
+    def largest_of_draws(self, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """(draws,) the largest standardised difference of each random draw."""
+        totals = np.zeros((draws, self._sums.shape[1]))
+        rows = np.zeros(draws)
+        for members, size in self._parts:
+            sums, sizes = self._sums[members], self._sizes[members]
+            if len(members) <= AT_ONCE:
+                taken = self._taken(sizes, size, draws, rng)
+                totals += taken @ sums
+                rows += taken @ sizes
+                continue
+            for draw in range(draws):
+                chosen = self._from(members, size, rng)
+                totals[draw] += self._sums[chosen].sum(axis=0, dtype=np.float64)
+                rows[draw] += self._sizes[chosen].sum()
+        # Where no group fits there is no difference either.
+        return np.asarray(np.abs(totals).max(axis=1) / np.maximum(rows, 1.0))
+
+    def _taken(
+        self, sizes: NDArray[np.int64], size: int, draws: int, rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """(draws, m) of a small stratum's groups, 1 for those that each draw takes."""
+        order = rng.random((draws, len(sizes))).argsort(axis=1)
+        fits = np.cumsum(sizes[order], axis=1) <= size
+        taken = np.zeros(order.shape)
+        np.put_along_axis(taken, order, fits.astype(np.float64), axis=1)
+        return taken
 
     def _from(
         self, members: NDArray[np.int64], size: int, rng: np.random.Generator

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from backend.config import QueueConfig, parse_config
+from backend.errors import ConfigurationError
 from backend.evaluation.covariates import Covariates, covariates
 from backend.evaluation.holdout import (
     ROLES,
@@ -47,12 +48,20 @@ from backend.store.tables import Project, Task
 # A draw that is less like the pool than 95% of draws is made again, so often at most.
 REDRAWS = 5
 SHOWN = 10
+# No stratum gives in proportion what it has less than two groups of: whatever it holds out, it
+# leaves nothing. And a test set of some hundred tasks holds none of most of a thousand strata.
+MOST_STRATA, FEWEST_GROUPS = 1_000, 2
 # A field with more different values than this share of the tasks is a name.
 MOST_LEVELS_SHARE = 0.5
 
 
 def draw_splits(database: Database, session: Session, project: Project) -> None:
-    """Draw the roles of a new era from every task, labelled or not, and freeze the manifest."""
+    """Draw the roles of a new era from every task, labelled or not, and freeze the manifest.
+
+    Raises:
+        ConfigurationError: `test_set` names no task, or `strata` splits the pool too finely.
+            Nothing is written then.
+    """
     config = parse_config(project.config)
     project.holdout_drawn_at = None
     how = numbering(session, project)
@@ -61,6 +70,7 @@ def draw_splits(database: Database, session: Session, project: Project) -> None:
     era = project.era + 1
     keys = [how.key(task.task_id, task.fields or {}) for task in tasks]
     strata = _strata_of_groups(how, tasks, keys)
+    _check_strata(config, len(set(strata)), len(set(keys)))
     named = named_test_tasks(session, project, config, [task.task_id for task in tasks])
     pool = covariates(_metadata(tasks, config))
     if not pool.names:
@@ -248,6 +258,16 @@ def _strata_of_groups(how: Numbering, tasks: Sequence[Any], keys: Sequence[str])
     for task, key in zip(tasks, keys, strict=True):
         first.setdefault(key, how.stratum(task.fields or {}))
     return [first[key] for key in keys]
+
+
+def _check_strata(config: QueueConfig, strata: int, groups: int) -> None:
+    if strata > MOST_STRATA or (strata > 1 and groups < FEWEST_GROUPS * strata):
+        raise ConfigurationError(
+            "strata",
+            f"{', '.join(config.strata)} splits {groups:,} groups into {strata:,} strata. There "
+            f"may be {MOST_STRATA:,} strata of {FEWEST_GROUPS} groups each on average: name fields "
+            "with fewer different values (an id is no stratum), or leave `strata` empty.",
+        )
 
 
 def _roles(

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from backend.config import QueueConfig
+from backend.errors import ConfigurationError
 from backend.rounds.fields import read_fields
 from backend.store.tables import Annotation, Project
 
@@ -13,18 +14,30 @@ from backend.store.tables import Annotation, Project
 def named_test_tasks(
     session: Session, project: Project, config: QueueConfig, task_ids: Collection[int]
 ) -> frozenset[int] | None:
-    """The tasks of `test_set` among these; None where the test set is to be drawn."""
+    """The tasks of `test_set` among these; None where the test set is to be drawn.
+
+    Raises:
+        ConfigurationError: it names none of them, so that nothing would ever be tested.
+    """
     named = config.test_set
     if named is None:
         return None
     there = set(task_ids)
     if named.tasks is not None:
-        return frozenset(there & set(named.tasks))
+        return _some(
+            there & set(named.tasks),
+            "test_set.tasks",
+            f"none of the {len(named.tasks)} ids is a task of this project. Name the ids that "
+            "Label Studio shows",
+        )
     if named.field is not None:
         fields = read_fields(session, project.id)
         wanted = str(named.value)
-        return frozenset(
-            task for task in there if str(fields.get(task, {}).get(named.field)) == wanted
+        return _some(
+            {task for task in there if str(fields.get(task, {}).get(named.field)) == wanted},
+            "test_set.field",
+            f"no task has {named.field} = {wanted}. Name a field of the task data and one of its "
+            "values, or import the tasks that have it",
         )
     found = session.scalars(
         sa.select(Annotation.task_id).where(
@@ -33,4 +46,16 @@ def named_test_tasks(
             Annotation.deleted_at.is_(None),
         )
     )
-    return frozenset(there & set(found))
+    return _some(
+        there & set(found),
+        "test_set.ground_truth",
+        "no task has an annotation that is marked as ground truth. Mark some in Label Studio",
+    )
+
+
+def _some(tasks: Collection[int], path: str, message: str) -> frozenset[int]:
+    if not tasks:
+        raise ConfigurationError(
+            path, f"{message}, or leave `test_set` out to have a test set drawn."
+        )
+    return frozenset(tasks)

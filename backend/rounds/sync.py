@@ -15,10 +15,10 @@ from backend.errors import LabelStudioRefusedError
 from backend.labelstudio import LabelStudio, updated_after
 from backend.rounds import mirror, queue
 from backend.rounds.control import extend_control
-from backend.rounds.holdout import assign_late_tasks, draw_splits
+from backend.rounds.draw_when_stable import draw_when_stable
+from backend.rounds.holdout import assign_late_tasks
 from backend.rounds.labels import derive_labels
 from backend.rounds.schema import apply_label_config
-from backend.store import work
 from backend.store.database import Database
 from backend.store.projects import record_event, set_values
 from backend.store.tables import Project
@@ -30,9 +30,6 @@ SAMPLING = "Uncertainty sampling"
 # Changes are looked for from this long before the newest one seen: transactions of Label Studio
 # that began earlier may end later.
 CURSOR_MARGIN = timedelta(seconds=10)
-# A pool that never stops growing must not keep learning from starting: then the hold-outs are drawn
-# from what is there.
-LONGEST_WAIT_FOR_A_STABLE_TOTAL = 600.0
 # How often a differing count of annotations is believed.
 RECOUNT_SECONDS = 600.0
 # Up to so many changed tasks are read whole, in one request.
@@ -340,33 +337,10 @@ class Sync:
     # ---------------------------------------------------------------- hold-outs
 
     def _draw_holdout_when_stable(self) -> bool:
-        """Draw the hold-outs once, when two syncs far enough apart saw the same total."""
         with self._database.write() as session:
             self._lease.check(session)
             project = session.get_one(Project, self._lease.project_id)
-            now = time.time()
-            if (
-                project.holdout_drawn_at is not None
-                or project.first_synced_at is None
-                or not project.total
-                or project.stable_total_at is None
-            ):
-                return False
-            stable = now - project.stable_total_at >= self._stable_total_seconds
-            if not stable and now - project.first_synced_at < LONGEST_WAIT_FOR_A_STABLE_TOTAL:
-                return False
-            if not stable:
-                record_event(
-                    session,
-                    project.id,
-                    "warning",
-                    "Tasks keep arriving: the hold-outs are drawn from those that are there now; "
-                    "later ones join by the same rule, beside the frozen sets.",
-                )
-            draw_splits(self._database, session, project)
-            if project.era > 1:  # the model in force may have trained on the new members
-                work.request_in(session, project.id, "round")
-            return True
+            return draw_when_stable(self._database, session, project, self._stable_total_seconds)
 
     def _project(self) -> Project:
         with self._database.read() as session:

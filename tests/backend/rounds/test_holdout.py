@@ -93,6 +93,21 @@ def test_strata_are_held_out_in_proportion(patients):
     assert set(era(patients).intervals) == {"scanner = rare", "scanner = common"}
 
 
+def test_strata_that_split_too_finely_are_refused(patients, monkeypatch):
+    """A patient's number is a name, and of one group nothing can be held out in proportion."""
+    patients.configure(strata=["patient"])
+    with pytest.raises(ConfigurationError, match=r"strata: patient splits 20 groups into 20 str"):
+        draw(patients)
+    assert patients.row().era == 0
+    monkeypatch.setattr(holdout, "MOST_STRATA", 1)
+    patients.configure(strata=["scanner"])
+    with pytest.raises(ConfigurationError, match="There may be 1 strata"):
+        draw(patients)
+    patients.configure(strata=["text"])  # no field of the metadata: one stratum for all
+    draw(patients)
+    assert len(era(patients).intervals) == 1
+
+
 def test_late_tasks_fall_into_a_role_by_the_same_rule(patients):
     draw(patients)
     before = roles(patients)
@@ -216,6 +231,21 @@ class TestNamedTestSet:
         patients.configure(test_set={"ground_truth": True})
         draw(patients)
         assert [task for task, role in roles(patients).items() if role == "test"] == [7]
+
+    @pytest.mark.parametrize(
+        ("named", "message"),
+        [
+            ({"tasks": [777, 999]}, "test_set.tasks: none of the 2 ids is a task"),
+            ({"field": "scanner", "value": "none"}, "test_set.field: no task has scanner = none"),
+            ({"ground_truth": True}, "test_set.ground_truth: no task has an annotation"),
+        ],
+    )
+    def test_a_set_without_a_task_is_not_frozen(self, patients, named, message):
+        patients.configure(test_set=named)
+        with pytest.raises(ConfigurationError, match=message):
+            draw(patients)
+        assert patients.row().era == 0
+        assert roles(patients) == {}
 
     @pytest.mark.parametrize(
         "wrong",

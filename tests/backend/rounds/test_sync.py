@@ -405,6 +405,39 @@ def test_holdouts_are_drawn_once_the_total_has_stood_still(sync, stored, wait, l
     assert stored().era == 1
 
 
+class TestRefusedDraw:
+    """A configuration that no draw fits: said once, in words, and tried again until it does."""
+
+    @pytest.fixture
+    def refused(self, database, project, sync, stored, wait):
+        config = {**stored().config, "test_set": {"field": "split", "value": "test"}}
+        with database.write() as session:
+            session.get_one(Project, project).config = config
+        sync()
+        wait(STABLE + 1)
+        assert not sync().holdout_drawn
+        return stored
+
+    def test_it_says_which_field_is_wrong_and_what_mends_it(self, refused, sync):
+        row = refused()
+        assert row.last_error.startswith("hold-outs: test_set.field: no task has split = test.")
+        assert "leave `test_set` out" in row.last_error
+        sync()
+        assert [event.message for event in refused(Event, Event.level == "error")] == [
+            row.last_error
+        ]
+        assert (row.era, row.holdout_drawn_at, members(refused)) == (0, None, {})
+
+    def test_it_is_drawn_once_the_tasks_come(self, refused, sync, wait, label_studio):
+        for task_id in (61, 62):
+            label_studio.add_task(task_id, {"text": f"Hail {task_id}.", "split": "test"})
+        sync()
+        wait(STABLE + 1)
+        assert sync().holdout_drawn
+        assert {task for task, role in members(refused).items() if role == "test"} == {61, 62}
+        assert refused().last_error is None
+
+
 def test_they_are_drawn_from_the_whole_pool_labelled_or_not(sync, stored, wait, label_studio):
     for task_id in range(1, 61):
         label_studio.annotate(task_id, "weather")
