@@ -24,6 +24,7 @@ from backend.store import work
 from backend.store.database import Database
 from backend.store.projects import installation_name, set_values
 from backend.store.tables import ConfigChange, Project
+from backend.stream import instruction_before
 from backend.tokens import save_token
 
 logger = logging.getLogger(__name__)
@@ -152,8 +153,12 @@ def disconnect(
         if view["id"] == project.view_id:
             attempt("tab", partial(client.delete_view, int(view["id"])))
     values = {key: value for key, value in project.restore.items() if key in RESTORED}
+    values |= instruction_before(project)
     if project.paused_overlap is not None:
         values["maximum_annotations"] = project.paused_overlap
+    as_before = {"overlap": project.overlap, "is_labeled": True}
+    for task in project.restore.get("raised") or []:
+        attempt(f"task {task}", partial(client.update_task, task, **as_before))
     version = values.pop("model_version", None)
     attempt("settings", lambda: client.update_project(number, **values))
     attempt("model version", lambda: client.update_project(number, model_version=version or ""))

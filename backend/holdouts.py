@@ -102,6 +102,9 @@ def open_test_curve(database: Database, project: Project) -> dict[str, Any]:
                     "test": row.metrics["test"],
                     "supplement": row.metrics.get("supplement"),
                     "together": row.metrics.get("supplemented"),
+                    "reference": ((row.metrics.get("reference") or {}).get("reweighted") or {}).get(
+                        "test"
+                    ),
                 }
                 for row in rounds
                 if row.metrics and "test" in row.metrics
@@ -145,6 +148,10 @@ def sealed(metrics: dict[str, Any] | None) -> dict[str, Any] | None:
                 counts = {part: metrics[name]["skips"][part] for part in ("asked", "skipped")}
                 beyond = metrics[name]["beyond_prefix"]
                 kept[name] |= {"skips": counts, "beyond_prefix": beyond}
+    there = (kept.get("reference") or {}).get("reweighted")
+    if there:
+        test = {"items": there["test"]["items"], "sealed": True}
+        kept["reference"] = {**kept["reference"], "reweighted": {**there, "test": test}}
     return kept
 
 

@@ -35,7 +35,7 @@ from backend.store.tables import (
     Task,
     Work,
 )
-from backend.stream import BUDGET_SPENT
+from backend.stream import BUDGET_SPENT, ONLY_TOLD
 
 EVENTS_SHOWN = 20
 FAMILIES = ("strategy", "random", "test", "validation")
@@ -307,10 +307,7 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
         )
         found.append(" ".join(filter(None, ("The label stream is paused.", why, mend))))
     elif overview["pause_reason"]:
-        found.append(
-            f"{overview['pause_reason']} Label Studio asks for several annotations a task, so that "
-            "the stream cannot be paused: tell the annotators to stop."
-        )
+        found.append(f"{overview['pause_reason']} {ONLY_TOLD}")
     if trouble:
         found.append(trouble)
     if overview["config"].get("preannotate") == "queue":
@@ -364,6 +361,9 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
     drifted = _last_metric(overview, "drift")
     if drifted and drifted["verdict"] == "drifted":
         found.append(f"The pool has changed since the test set was drawn. {drifted['text']}")
+    reference = _last_metric(overview, "reference")
+    if reference and reference["warning"] and overview["config"].get("reference"):
+        found.append(reference["warning"])
     found += skip_warnings(overview["rounds"])
     if not overview["config"].get("random_share"):
         found.append("There is no random control: nothing tells whether the strategy helps.")

@@ -4,6 +4,8 @@ With `maximum_annotations` at 0 Label Studio serves nobody; the old value is kep
 before it is changed, so that `resume`, `disconnect` and a crash between the two all restore it.
 """
 
+from typing import Any
+
 from backend.budget import is_spent
 from backend.errors import AskNextError, LabelStudioRefusedError
 from backend.labelstudio import LabelStudio
@@ -13,6 +15,14 @@ from backend.store.projects import record_event, set_values
 from backend.store.tables import Project, Round
 
 BUDGET_SPENT = "The budget is spent."
+BY_HAND = "It was paused by hand."
+# What annotators read where the stream cannot be stopped.
+NOTICE = "<p><b>Please stop labelling: this project is paused.</b></p>"
+ONLY_TOLD = (
+    "Label Studio asks several people about a part of the tasks, so that the stream cannot be "
+    "stopped without drawing that part anew: the project's instruction tells the annotators."
+)
+INSTRUCTION = ("expert_instruction", "show_instruction")
 
 
 def pause(
@@ -20,18 +30,16 @@ def pause(
 ) -> None:
     """Stop serving tasks to everybody; `reason` is told in the status.
 
-    Raises:
-        AskNextError: the project asks for several annotations a task, where the old state would
-            not come back unchanged.
+    Where only a part of the tasks goes to several people, Label Studio would draw anew which part
+    that is: then the stream goes on, and the project's instruction tells the annotators to stop.
     """
     if project.state == "paused":
         return
-    overlap = int(client.project(project.label_studio_id)["maximum_annotations"])
-    if overlap > 1:
-        raise AskNextError(
-            f"The project asks for {overlap} annotations a task; pausing would draw anew which "
-            "tasks get them. Tell the annotators to stop in the project's instruction instead."
-        )
+    remote = client.project(project.label_studio_id)
+    overlap = int(remote["maximum_annotations"])
+    if overlap > 1 and remote.get("overlap_cohort_percentage", 100) != 100:
+        _tell_annotators(database, client, project, remote, reason or BY_HAND)
+        return
     kept = project.paused_overlap if overlap == 0 else overlap
     with database.write() as session:
         set_values(session, project.id, paused_overlap=kept or 1)
@@ -53,7 +61,8 @@ def resume(database: Database, client: LabelStudio, project: Project) -> None:
     Raises:
         AskNextError: the budget is spent, so that the stream would be paused again at once.
     """
-    if project.state != "paused" and project.paused_overlap is None:
+    told = "instruction" in project.restore
+    if project.state != "paused" and project.paused_overlap is None and not told:
         return
     with database.read() as session:
         if is_spent(session, project):
@@ -61,11 +70,45 @@ def resume(database: Database, client: LabelStudio, project: Project) -> None:
                 f"The budget of {project.config['budget']:,} annotations is spent; raise `budget` "
                 "(or `budget_hours`) first, then the stream goes on by itself."
             )
-    client.update_project(project.label_studio_id, maximum_annotations=project.paused_overlap or 1)
+    values = instruction_before(project)
+    if project.paused_overlap is not None or project.state == "paused":
+        values["maximum_annotations"] = project.paused_overlap or 1
+    client.update_project(project.label_studio_id, **values)
     with database.write() as session:
+        row = session.get_one(Project, project.id)
+        row.restore = {name: kept for name, kept in row.restore.items() if name != "instruction"}
         set_values(session, project.id, state="active", paused_overlap=None, pause_reason=None)
         record_event(session, project.id, "info", "The label stream was resumed.")
         work.request_in(session, project.id, "sync")
+
+
+def instruction_before(project: Project) -> dict[str, Any]:
+    """The instruction as it was before the annotators were told to stop; {} where they were not."""
+    kept = project.restore.get("instruction") or {}
+    return {name: kept[name] for name in INSTRUCTION if name in kept}
+
+
+def _tell_annotators(
+    database: Database,
+    client: LabelStudio,
+    project: Project,
+    remote: dict[str, Any],
+    reason: str,
+) -> None:
+    if "instruction" in project.restore:
+        return
+    before = {name: remote.get(name) for name in INSTRUCTION}
+    with database.write() as session:
+        row = session.get_one(Project, project.id)
+        row.restore = {**row.restore, "instruction": before}
+    client.update_project(
+        project.label_studio_id,
+        expert_instruction=NOTICE + (before["expert_instruction"] or ""),
+        show_instruction=True,
+    )
+    with database.write() as session:
+        set_values(session, project.id, pause_reason=reason)
+        record_event(session, project.id, "warning", f"{reason} {ONLY_TOLD}")
 
 
 def follow_advice(database: Database, client: LabelStudio, project: Project) -> None:
@@ -84,36 +127,20 @@ def follow_advice(database: Database, client: LabelStudio, project: Project) -> 
         advice = ((newest.metrics or {}).get("stopping") or {}).get("advice") if newest else None
     if not advice:
         return
-    reason = f"There is advice to stop: {' '.join(advice)}"
     with database.write() as session:
         set_values(session, project.id, advice_followed=True)
-    try:
-        pause(database, client, project, reason)
-    except AskNextError as error:
-        with database.write() as session:
-            record_event(session, project.id, "warning", f"{reason} {error}")
+    pause(database, client, project, f"There is advice to stop: {' '.join(advice)}")
 
 
 def follow_budget(database: Database, client: LabelStudio, project: Project) -> None:
     """Pause the stream when the budget is spent, and resume it when more can be paid for.
 
-    A project that asks for several annotations a task cannot be paused: the status says so.
+    What cannot be stopped is told to the annotators (`pause`).
     """
     with database.read() as session:
         over = is_spent(session, project)
-    if over and project.state == "active":
-        try:
+    if over:
+        if project.state == "active" and project.pause_reason != BUDGET_SPENT:
             pause(database, client, project, BUDGET_SPENT)
-        except LabelStudioRefusedError:
-            raise
-        except AskNextError as error:
-            if project.pause_reason != BUDGET_SPENT:
-                with database.write() as session:
-                    set_values(session, project.id, pause_reason=BUDGET_SPENT)
-                    record_event(session, project.id, "warning", f"{BUDGET_SPENT} {error}")
-    elif not over and project.pause_reason == BUDGET_SPENT:
-        if project.state == "paused":
-            resume(database, client, project)
-        else:
-            with database.write() as session:
-                set_values(session, project.id, pause_reason=None)
+    elif project.pause_reason == BUDGET_SPENT:
+        resume(database, client, project)

@@ -164,8 +164,11 @@ def _switch(what: str, number: int, data_dir: Path | None) -> None:
             open_label_studio(settings, found) as client,
         ):
             action(database, client, found)
-        state = find_project(database, number).state
-    console.print(f"Project {number} is {state}.")
+        switched = find_project(database, number)
+        told = what == "pause" and switched.state == "active"
+    console.print(f"Project {number} is {switched.state}.")
+    if told:
+        warn(stream.ONLY_TOLD)
 
 
 def _address_and_token(

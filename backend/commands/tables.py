@@ -79,8 +79,10 @@ def _rows(overview: dict[str, Any]) -> list[tuple[str, str]]:
             ),
         ),
         ("Control", _control_line(overview)),
+        ("People", _people_line(overview["rounds"])),
         ("Lift", _lift_line(holdout.get("comparisons") or [])),
         ("Evaluation", _ledger_line(overview["ledger"], budget)),
+        *_reference_row(overview),
         ("Stopping", _stopping_line(overview["rounds"])),
         ("Round", _round_line(overview)),
         ("Quality", _quality(overview["rounds"])),
@@ -196,6 +198,23 @@ def _control_line(overview: dict[str, Any]) -> str:
     return text
 
 
+def _people_line(rounds: list[dict[str, Any]]) -> str:
+    """How far two people agree on the same tasks: the ceiling of every figure of the model."""
+    figures = next(
+        (r["metrics"]["people"] for r in reversed(rounds) if "people" in (r["metrics"] or {})), None
+    )
+    if figures is None or not (figures["planned"] or figures["agreement"]["items"]):
+        return "no task is asked of two"
+    text = f"{figures['answered']} of {figures['planned']} tasks were labelled by two"
+    found = figures["agreement"]
+    if found["kappa"] is not None and found["low"] is not None:
+        text += (
+            f" · they agree on {found['observed']:.0%} of {found['items']}, kappa "
+            f"{found['kappa']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
+        )
+    return text
+
+
 def _lift_line(comparisons: list[dict[str, Any]]) -> str:
     """The newest comparison of the strategy with chance."""
     if not comparisons:
@@ -214,6 +233,21 @@ def _lift_line(comparisons: list[dict[str, Any]]) -> str:
             f"random {rare['control']:.1f}"
         )
     return text
+
+
+def _reference_row(overview: dict[str, Any]) -> list[tuple[str, str]]:
+    """How the project differs from where the model will be used, and the accuracy there."""
+    if not overview["config"].get("reference"):
+        return []
+    figures = next(
+        (r["metrics"]["reference"] for r in reversed(overview["rounds"])
+         if (r["metrics"] or {}).get("reference")),
+        None,
+    )  # fmt: skip
+    if figures is None:
+        return [("Reference", "compared by the next round")]
+    note = f" · {figures['note']}" if figures["note"] and figures.get("sets") else ""
+    return [("Reference", escape(figures["text"] + note))]
 
 
 def _stopping_line(rounds: list[dict[str, Any]]) -> str:

@@ -68,7 +68,7 @@ def proportion(
         return Proportion(p, None, None, k, n, 1, None, level, reason)
     worth = spread.effective_groups
     by_groups = p * (1 - p) / spread.variance if spread.variance > 0 else math.inf
-    # A tie with n is a tie: rounding, which differs for hits and errors, must not pick the quantile.
+    # A tie with n is one: rounding, which differs for hits and errors, must not pick the quantile.
     correlated = by_groups < n * (1 - 1e-9)
     mixed = _groups_with_both(numbers, right)
     effective = min(n, by_groups, worth + (n - worth) * min(1.0, mixed / ENOUGH_MIXED_GROUPS))

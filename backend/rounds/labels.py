@@ -22,7 +22,7 @@ def derive_labels(
     Returns the number of label changes: a new label, an edited one and a deleted one count one
     each. The project's `label_changes` grows by it.
     """
-    votes = _votes(session, project, task_ids)
+    votes = votes_of(session, project, task_ids)
     before = {row.task_id: row for row in _labels(session, project.id, task_ids)}
     now = time.time()
     rows = []
@@ -73,9 +73,10 @@ def derive_labels(
     return changes
 
 
-def _votes(
+def votes_of(
     session: Session, project: Project, task_ids: Collection[int] | None
 ) -> dict[int, list[Vote]]:
+    """Everything that was said of some tasks (None: of all), in the order in which it was said."""
     classes = set(project.classes)
     votes: dict[int, list[Vote]] = defaultdict(list)
     for row in _annotations(session, project.id, task_ids):

@@ -21,6 +21,7 @@ from backend.rounds.explain_field import write_sentences
 from backend.rounds.mirror import delete_tasks
 from backend.rounds.reasons import NEUTRAL, sentence
 from backend.rounds.rules import read_rule_book
+from backend.rounds.second_opinions import Repeat, repeats, unanswered_repeats
 from backend.rounds.window import Choice, Position, Stock, compose, with_current_roles
 from backend.store.database import Database
 from backend.store.projects import installation_name, queue_version, record_event, set_values
@@ -60,12 +61,15 @@ class Publisher:
         tries = 0
         while True:
             version, entries = self._stage_new(round_number, guard)
-            if not entries:  # everything is labelled: the window in force stays, and runs out
-                with self.database.write() as session:  # no rule by hand asks for another either
+            again = self._ask_again({position.task_id for _, position in entries})
+            if not entries and not again:
+                # Everything is labelled: the window in force stays, and runs out; no rule by hand
+                # asks for another either.
+                with self.database.write() as session:
                     set_values(session, self.lease.project_id, rules_changed_at=None)
                 return self._project_row().queue_version or version
             try:
-                self._import(version, entries)
+                self._import(version, entries, again)
                 break
             except LabelStudioRefusedError as error:
                 tries += 1
@@ -131,6 +135,29 @@ class Publisher:
             project = session.get_one(Project, self.lease.project_id)
             queue.put_in_force(self.database, session, project, version)
         return len(entries)
+
+    def _ask_again(self, queued: set[int]) -> list[Repeat]:
+        """Let Label Studio serve labelled tasks to one person more; those that it will serve.
+
+        Which these are is recorded first, so that `disconnect` can take it back.
+        """
+        with self.database.write() as session:
+            self.lease.check(session)
+            project = session.get_one(Project, self.lease.project_id)
+            wanted = repeats(session, project, queued)
+            raised = {one.task_id for one in wanted} | unanswered_repeats(session, project)
+            if raised or project.restore.get("raised"):
+                project.restore = {**project.restore, "raised": sorted(raised)}
+        served = []
+        for one in wanted:
+            try:
+                # Label Studio does not see for itself that a task with a higher overlap is open.
+                self.client.update_task(one.task_id, overlap=one.opinions, is_labeled=False)
+            except LabelStudioRefusedError as error:
+                logger.warning("Task %d is not asked again: %s", one.task_id, error)
+                continue
+            served.append(one)
+        return served
 
     def _finish_or_forget(self, *, keep_top_up: bool = False) -> None:
         """Record a switch that a crash left unrecorded, and forget attempts that never came so far.
@@ -257,25 +284,41 @@ class Publisher:
             with self.database.write() as session:
                 record_event(session, project.id, "warning", message[:1000])
 
-    def _import(self, version: str, entries: Sequence[tuple[int, Position]]) -> None:
+    def _import(
+        self,
+        version: str,
+        entries: Sequence[tuple[int, Position]],
+        again: Sequence[Repeat] = (),
+    ) -> None:
+        """Send the window; what is asked again stands before it, blind."""
         with self.database.read() as session:
             project = session.get_one(Project, self.lease.project_id)
         self._explain(project, entries)
         shown: dict[int, str] = {}
         if project.config.get("preannotate") == "queue":
             shown = self.predict([p.task_id for _, p in entries if not p.blind])
-        for start in range(0, len(entries), IMPORT_CHUNK):
-            body: list[dict[str, Any]] = [
-                {
-                    "task": position.task_id,
-                    "result": [self.schema.region(shown[position.task_id])]
-                    if position.task_id in shown and not position.blind
-                    else [],
-                    "score": score,
-                    "model_version": version,
-                }
-                for score, position in entries[start : start + IMPORT_CHUNK]
-            ]
+        rows: list[dict[str, Any]] = [
+            {
+                "task": one.task_id,
+                "result": [],
+                "score": place - len(again),
+                "model_version": version,
+            }
+            for place, one in enumerate(again)
+        ]
+        rows += [
+            {
+                "task": position.task_id,
+                "result": [self.schema.region(shown[position.task_id])]
+                if position.task_id in shown and not position.blind
+                else [],
+                "score": score,
+                "model_version": version,
+            }
+            for score, position in entries
+        ]
+        for start in range(0, len(rows), IMPORT_CHUNK):
+            body = rows[start : start + IMPORT_CHUNK]
             created = self.client.import_predictions(project.label_studio_id, body)
             if created != len(body):
                 raise LabelStudioError(

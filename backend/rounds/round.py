@@ -25,6 +25,8 @@ from backend.rounds.lift import look_if_due
 from backend.rounds.memory import peak_megabytes, reset_peak
 from backend.rounds.publish import Publisher
 from backend.rounds.rank import Ranker
+from backend.rounds.reference import reference_report
+from backend.rounds.second_opinions import second_opinion_figures
 from backend.rounds.stopping import stopping_figures
 from backend.rounds.sync import Sync
 from backend.store import work
@@ -123,6 +125,8 @@ class RoundRun:
             alpha = None if compared is None else float(compared["alpha"])
             metrics["drift"] = drift_report(self._context)
             metrics["supplemented"] = supplemented(self._context, model)
+            metrics["reference"] = reference_report(self._context, model, self._number)
+            metrics["people"] = second_opinion_figures(self._context)
             metrics["stopping"] = stopping_figures(self._context, model, trained_on, alpha)
             train.store_model(self._context, model, self._number)
             return model if self._record(era, metrics, trained_on) else None

@@ -69,15 +69,16 @@ def is_holdout_position(ordinal: int, rate: float) -> bool:
 
 def is_random_position(ordinal: int, share: float, secret: bytes) -> bool:
     """Whether this ordinal serves a random task: a coin of probability `share`, thrown once."""
-    return _coin(secret, f"queue position {ordinal}") < share
+    return coin(secret, f"queue position {ordinal}") < share
 
 
 def is_rolling_position(ordinal: int, share: float, secret: bytes) -> bool:
     """Whether the strategy's pick at this ordinal validates before it trains: another coin."""
-    return _coin(secret, f"rolling validation {ordinal}") < share
+    return coin(secret, f"rolling validation {ordinal}") < share
 
 
-def _coin(secret: bytes, name: str) -> float:
+def coin(secret: bytes, name: str) -> float:
+    """The one throw of a named coin: a number in [0, 1) that the secret decides."""
     digest = hmac.new(secret, name.encode(), hashlib.sha256).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 

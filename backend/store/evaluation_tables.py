@@ -57,7 +57,8 @@ class ControlScore(Base):
     """What the model in force said of a control task when its label came: before it trained on it.
 
     `round` is that model's, `predicted` None where there was none; `given` the probability of each
-    class by name.
+    class by name. `pool_confidence` is its mean confidence in the rest of the pool, of `pool_size`
+    tasks, at that time.
     """
 
     __tablename__ = "control_score"
@@ -69,6 +70,8 @@ class ControlScore(Base):
     round: Mapped[int]
     predicted: Mapped[str | None] = mapped_column(Text)
     given: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    pool_confidence: Mapped[float | None] = mapped_column(Float)
+    pool_size: Mapped[int] = mapped_column(default=0)
     scored_at: Mapped[float] = mapped_column(Float)
 
 

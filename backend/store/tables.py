@@ -88,6 +88,7 @@ class Project(Base):
     view_id: Mapped[int | None]
     polls: Mapped[bool] = mapped_column(Boolean, default=False)
     restore: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    overlap: Mapped[int] = mapped_column(default=1)
     paused_overlap: Mapped[int | None]
     pause_reason: Mapped[str | None] = mapped_column(Text)
     advice_followed: Mapped[bool] = mapped_column(Boolean, default=False)

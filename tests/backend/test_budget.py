@@ -9,7 +9,7 @@ from backend.config import QueueConfig
 from backend.errors import AskNextError
 from backend.labelstudio import LabelStudio
 from backend.store.tables import Annotation
-from backend.stream import BUDGET_SPENT, follow_budget, resume
+from backend.stream import BUDGET_SPENT, NOTICE, follow_budget, resume
 from tests.backend.text_project import LABEL_CONFIG
 from tests.backend.unreliable_labelstudio import PERSONAL_TOKEN, UnreliableLabelStudio
 
@@ -143,12 +143,33 @@ class TestStream:
         follow()
         assert text_project.row().state == "paused"
 
-    def test_several_annotations_a_task_are_not_paused_but_told(self, follow, server, text_project):
+    def test_several_annotations_of_every_task_come_back_as_they_were(
+        self, follow, server, text_project
+    ):
         configure(text_project, budget=10)
         work(text_project, 10)
         server.project["maximum_annotations"] = 2
+        follow()
+        assert server.project["maximum_annotations"] == 0
+        configure(text_project, budget=20)
+        follow()
+        assert server.project["maximum_annotations"] == 2
+
+    def test_where_a_part_of_the_tasks_has_several_the_instruction_tells_the_annotators(
+        self, follow, server, text_project
+    ):
+        configure(text_project, budget=10)
+        work(text_project, 10)
+        own = {"expert_instruction": "<p>Be kind.</p>", "show_instruction": False}
+        server.project.update(maximum_annotations=2, overlap_cohort_percentage=30, **own)
         follow()
         follow()
         row = text_project.row()
         assert (row.state, row.pause_reason) == ("active", BUDGET_SPENT)
         assert server.project["maximum_annotations"] == 2
+        assert server.project["expert_instruction"] == NOTICE + own["expert_instruction"]
+        assert server.project["show_instruction"]
+        configure(text_project, budget=20)
+        follow()
+        assert text_project.row().pause_reason is None
+        assert {name: server.project[name] for name in own} == own

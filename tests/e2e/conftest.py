@@ -36,7 +36,7 @@ SNIPPET_CHARACTERS = 200
 
 @dataclass
 class LiveLabelStudio:
-    """A running Label Studio with its admin's session and a second member's.
+    """A running Label Studio with its admin's session and two more members'.
 
     Tests that stop the server start it again, on the same port, before they end.
     """
@@ -46,6 +46,7 @@ class LiveLabelStudio:
     session: LabelStudioSession
     second_account: Account
     second: LabelStudioSession
+    third: LabelStudioSession
 
     @property
     def url(self) -> str:
@@ -80,7 +81,8 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLabel
         server.wait_until_ready()
         session = LabelStudioSession.log_in(server.url, account)
         second = session.invite(second_account)
-        yield LiveLabelStudio(server, account, session, second_account, second)
+        third = session.invite(Account("third@asknext.local", "asknext-tests-3"))
+        yield LiveLabelStudio(server, account, session, second_account, second, third)
     finally:
         server.stop()
 
@@ -95,6 +97,12 @@ def session(label_studio):
 def second_session(label_studio):
     """Another member of the organisation."""
     return label_studio.second
+
+
+@pytest.fixture(scope="session")
+def third_session(label_studio):
+    """One more."""
+    return label_studio.third
 
 
 @pytest.fixture(scope="session")

@@ -138,17 +138,19 @@ def test_the_test_set_is_labelled_by_two_people_and_a_tie_goes_to_a_third(
 
 
 def test_a_project_with_two_annotations_a_task_stops_and_comes_back_as_it_was(connect):
-    config = {"budget": 6, "retrain_every": 1000, "window": 12}
+    config = {"budget": 10, "retrain_every": 1000, "window": 12}
     driven = connect(tasks=30, config=config)
     path = f"/api/projects/{driven.number}/"
     driven.session.request("PATCH", path, {"maximum_annotations": 2})
 
     def overlaps():
-        tasks = driven.session.tasks(driven.number)
+        ids = [task["id"] for task in driven.session.tasks(driven.number)]
+        tasks = [driven.session.request("GET", f"/api/tasks/{number}/") for number in ids]
         return {t["id"]: (t["overlap"], t["is_labeled"]) for t in tasks}
 
-    driven.label_many(6)
+    driven.label_many(9)
     before = overlaps()
+    driven.label_next()
     driven.wait(lambda s: s["state"] == "paused")
     assert driven.session.next_task(driven.number) is None
     changed = {**driven.state()["config"], "budget": 20}

@@ -1,0 +1,20 @@
+"""A project's own overlap, and how sure the model that scored a control label was of the pool.
+
+Revision: 0004, after 0003
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("project", sa.Column("overlap", sa.Integer(), nullable=False, server_default="1"))
+    op.add_column("control_score", sa.Column("pool_confidence", sa.Float(), nullable=True))
+    op.add_column(
+        "control_score", sa.Column("pool_size", sa.Integer(), nullable=False, server_default="0")
+    )
