@@ -104,6 +104,7 @@ class Sync:
             self._lease.check(session)
             kept = session.get_one(Project, project.id)
             kept.title = str(remote.get("title") or kept.title)
+            kept.overlap = int(remote.get("maximum_annotations") or 0) or kept.overlap
             if remote["label_config"] != kept.label_config or not kept.classes:
                 apply_label_config(self._database, session, kept, str(remote["label_config"]))
             staged = queue.staged_versions(session, project.id)
