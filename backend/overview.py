@@ -365,6 +365,9 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
     if reference and reference["warning"] and overview["config"].get("reference"):
         found.append(reference["warning"])
     found += skip_warnings(overview["rounds"])
+    reference = _last_metric(overview, "reference")
+    if reference and reference["warning"] and overview["config"].get("reference"):
+        found.append(reference["warning"])
     if not overview["config"].get("random_share"):
         found.append("There is no random control: nothing tells whether the strategy helps.")
     found += [

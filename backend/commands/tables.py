@@ -195,6 +195,12 @@ def _control_line(overview: dict[str, Any]) -> str:
                 f" · {words}: accuracy before training {found['value']:.3f} "
                 f"({found['low']:.3f} to {found['high']:.3f}) on {found['items']}"
             )
+        powered = (figures.get("powered") or {}).get(name)
+        if powered and powered["low"] is not None:
+            text += (
+                f", with the model's confidence {powered['value']:.3f} "
+                f"({powered['low']:.3f} to {powered['high']:.3f})"
+            )
     return text
 
 

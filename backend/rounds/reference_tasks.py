@@ -60,7 +60,7 @@ def tasks_of_tab(context: ProjectContext, title: str) -> ReferenceTasks:
     kept = _kept(path, title)
     try:
         filters = _filters(context, title)
-        found_by = _fields_of(filters)
+        found_by = fields_of(filters)
         digest = digest_of([title, filters])
         now = time.time()
         if kept and kept["digest"] == digest and now - kept["read_at"] < KEPT_SECONDS:
@@ -109,7 +109,8 @@ def _filters(context: ProjectContext, title: str) -> Mapping[str, Any]:
     return filters
 
 
-def _fields_of(filters: Mapping[str, Any]) -> frozenset[str]:
+def fields_of(filters: Mapping[str, Any]) -> frozenset[str]:
+    """The fields of `task.data` that a tab filters by."""
     names = (_FILTERED_FIELD.fullmatch(str(item.get("filter"))) for item in filters["items"])
     return frozenset(name.group(1) for name in names if name)
 

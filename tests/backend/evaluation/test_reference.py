@@ -9,6 +9,7 @@ from backend.evaluation.reference import (
     compare_with_reference,
     importance_weights,
     reweighted_accuracy,
+    verdict,
 )
 
 
@@ -109,3 +110,60 @@ def test_every_set_is_compared_by_the_same_measures() -> None:
     assert found["training"].fields[0].distance == 0.0
     bare = compare_with_reference({"pool": Sample()}, Sample())["pool"]
     assert (bare.separation, bare.fields) == (None, ())
+
+
+def wide(rng: np.random.Generator, n: int, shift: float) -> np.ndarray:
+    """The same shift among 150 directions in which nothing happens."""
+    return np.column_stack([drawn(rng, n, shift), 0.1 * rng.normal(size=(n, 150))])
+
+
+def test_in_many_dimensions_the_figure_still_moves_to_the_truth() -> None:
+    """A discriminant in all 156 directions would be noise, and its weights all the same."""
+    rng = np.random.default_rng(5)
+    truth = chance_of_right(drawn(rng, 300_000, 0.8)).mean()
+    held = given = 0
+    for run in range(15):
+        pool, reference = wide(rng, 1_000, 0.0), wide(rng, 300, 0.8)
+        right = rng.random(300) < chance_of_right(pool[:300])
+        weights = importance_weights(pool, reference, None, np.arange(300), run)
+        found = reweighted_accuracy(right, weights)
+        if found.value is not None:
+            given += 1
+            held += found.low <= truth <= found.high
+    assert given >= 12
+    assert held >= given - 2
+
+
+def test_weights_that_leave_the_items_away_from_the_reference_are_refused() -> None:
+    """60 rows teach three directions; what differs in another is seen and not mended."""
+    rng = np.random.default_rng(6)
+    spread = np.linspace(2.0, 1.0, 12)
+    pool, reference = (rng.normal(size=(n, 12)) * spread for n in (900, 60))
+    reference[:, 9] += 1.5
+    weights = importance_weights(pool, reference, None, np.arange(300))
+    assert weights.left > 0.5
+    assert "standard deviations away from it" in weights.refusal
+
+
+def test_a_row_that_stands_on_both_sides_is_weighted_by_discriminants_that_saw_neither() -> None:
+    """A part of the pool as the reference: that a row is in both must not tell which it is."""
+    rng = np.random.default_rng(7)
+    pool = rng.normal(size=(400, 18))
+    inside = rng.choice(400, 380, replace=False)
+    names = np.arange(400).astype(str)
+    weights = importance_weights(pool, pool[inside], names, reference_groups=names[inside])
+    assert weights.refusal is None
+    assert weights.effective_size > 0.9 * 400
+
+
+@pytest.mark.parametrize(
+    ("shift", "expected"), [(0.0, "alike"), (1.5, "differs"), (0.35, "undecided")]
+)
+def test_the_verdict_goes_by_the_whole_interval(shift: float, expected: str) -> None:
+    rng = np.random.default_rng(8)
+    size = 40 if expected == "undecided" else 600
+    sets = {"pool": Sample(drawn(rng, size)), "few": Sample(drawn(rng, 5))}
+    found = compare_with_reference(sets, Sample(drawn(rng, size, shift)))
+    assert verdict(found["pool"])[0] == expected
+    assert "AUC" in verdict(found["pool"])[1]
+    assert verdict(found["few"]) == ("undecided", "too few to tell")
