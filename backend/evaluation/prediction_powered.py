@@ -43,6 +43,7 @@ def prediction_powered(
     groups: NDArray[Any] | None = None,
     unlabelled_groups: NDArray[Any] | None = None,
     target: Target = "pool",
+    pool_size: int | None = None,
     level: float = 0.95,
 ) -> PredictionPowered:
     """The accuracy over a pool, by PPI++ with its tuned weight.
@@ -51,18 +52,22 @@ def prediction_powered(
     confidence              (n,) f, its calibrated probability of being right, on the same items;
                             neither the model nor its calibration may have seen these labels
     unlabelled_confidence   (N,) f on the rest of the pool that the labels were drawn from
+    pool_size               M, where the unlabelled items are a random part of the pool themselves;
+                            None: they are all of the rest
     groups                  (n,), and unlabelled_groups (N,), where items come in groups
 
     θ = λ·mean_N f + mean_n(y - λ·f),   λ = cov_n(y, f) / ((1 + n/N)·var_{n+N} f), cut to [0, 1]
     population:  variance λ²·s²_N(f)/N + s²_n(y - λf)/n
-    pool:        variance (1 - n/M)·s²_n(y - λ(1 + n/N)·f)/n,  M = n + N
+    pool:        variance (1 - n/m)·s²_n(y - λ(1 + n/N)·f)/n + (1/m - 1/M)·s²_n(y),  m = n + N
 
     The pool is finite and known throughout, so that only which n of its M items were labelled is
     left to chance: θ - mean_M y is the mean of y - λ(1 + n/N)f over the labels minus that over the
-    pool, a simple random sample without replacement. By group, s²/n is `clustered_variance`, and
-    the quantile is Student's over groups. Values are cut to [0, 1]. None with a reason below 20
-    errors or 20 hits, without unlabelled items, or from one group. Sources: Angelopoulos, Duchi
-    and Zrnic 2023, arXiv 2311.01453, section 6; Cochran 1977, Sampling Techniques, 7.
+    pool, a simple random sample without replacement. Where the m = n + N items are such a sample of
+    M themselves, their own chance comes on top (double sampling). By group, s²/n
+    is `clustered_variance`, and the quantile is Student's over groups. Values are cut to [0, 1].
+    None with a reason below 20 errors or 20 hits, without unlabelled items, or from one group.
+    Sources: Angelopoulos, Duchi and Zrnic 2023, arXiv 2311.01453, section 6; Cochran 1977, Sampling
+    Techniques, 7 and 12.
     Raises ValueError for shapes that do not fit, and for missing groups of the unlabelled items
     where the population by group is asked for.
     """
@@ -78,7 +83,9 @@ def prediction_powered(
     if reason is not None:
         return PredictionPowered(None, None, None, target, n, None, None, level, reason)
     weight = _weight(y, f, rest)
-    share = n / (n + unlabelled)
+    seen = n + unlabelled
+    pool = seen if pool_size is None else max(pool_size, seen)
+    share = n / seen
     reach = weight if target == "population" else weight * (1 + n / unlabelled)
     spread = clustered_variance(y - reach * f, groups)
     plain = clustered_variance(y, groups)
@@ -92,7 +99,9 @@ def prediction_powered(
             return PredictionPowered(None, None, None, target, n, None, None, level, reason)
         variance, plain_variance = spread.variance + weight**2 * beyond.variance, plain.variance
     else:
-        variance, plain_variance = (1 - share) * spread.variance, (1 - share) * plain.variance
+        beyond_seen = share * (1 - seen / pool) * plain.variance
+        variance = (1 - share) * spread.variance + beyond_seen
+        plain_variance = (1 - n / pool) * plain.variance
     value = float(weight * rest.mean() + (y - weight * f).mean())
     probability = (1 + level) / 2
     if spread.groups == n:

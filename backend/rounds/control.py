@@ -17,6 +17,7 @@ from backend.rounds import queue
 from backend.rounds.context import ProjectContext
 from backend.rounds.mirror import annotated_task_ids
 from backend.rounds.numbering import current_era, member, numbering
+from backend.rounds.reserve import reserve
 from backend.store.database import Database
 from backend.store.evaluation_tables import ControlScore, SplitMember
 from backend.store.projects import record_event
@@ -136,6 +137,7 @@ def score_control(context: ProjectContext, model: Model | None) -> int:
     probabilities = (
         None if model is None else model.probabilities(context.cache.get([rows[t] for t in new]))
     )
+    elsewhere = None if model is None else reserve(context, model).mean
     for position, task in enumerate(new):
         blank = probabilities is None or task in known_to_it
         given = None if blank or probabilities is None else probabilities[position]
@@ -150,6 +152,7 @@ def score_control(context: ProjectContext, model: Model | None) -> int:
                 "given": {}
                 if given is None or model is None
                 else {name: float(p) for name, p in zip(model.classes, given, strict=True)},
+                "reserve_confidence": elsewhere,
                 "scored_at": now,
             }
         )

@@ -5,6 +5,7 @@ picks, and validation (c): the random control, whose labels scored the model in 
 model trained on them.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 from backend.evaluation.class_accuracy import class_accuracies
 from backend.evaluation.clustered_proportion import proportion
 from backend.evaluation.metrics import compute_metrics
+from backend.evaluation.prediction_powered import prediction_powered
 from backend.evaluation.skip_bounds import skip_bounds
 from backend.models.artefact import Model
 from backend.models.calibration import fit_temperature
@@ -26,6 +28,7 @@ from backend.rounds.embedded import embedded_tasks
 from backend.rounds.fields import read_fields
 from backend.rounds.leak_guard import LeakGuard, report
 from backend.rounds.numbering import numbering
+from backend.rounds.reserve import reserve
 from backend.rounds.train import LabelledTasks, labelled_tasks
 from backend.rounds.training_set import rolling_validation
 from backend.store.evaluation_tables import ControlDraw, ControlScore
@@ -64,18 +67,21 @@ def calibrate_and_measure(
         for name, split in splits.items()
     }
     metrics["rolling"] = _measured(context, model, labelled_tasks(context, rolling))
-    metrics["control"] = control_figures(context, round_number)
+    metrics["control"] = control_figures(context, model, round_number)
     metrics["leak_guard"] = _guarded(context)
     metrics["temperature"] = model.temperature
     return model, metrics
 
 
-def control_figures(context: ProjectContext, round_number: int) -> dict[str, Any]:
+def control_figures(context: ProjectContext, model: Model, round_number: int) -> dict[str, Any]:
     """Validation set (c): how often the model in force was right on random control labels.
 
     `recent` is the mean over the draws of the last `control_rounds` rounds, `all` over all of them;
     each label counts for the model that did not know it. Only the longest prefix of the control
     that is answered, by whole groups, is used: what comes late is no worse for that.
+
+    `powered` are the same two means with the help of what the models said of random tasks without a
+    label (`model` gives how much its confidence varies there).
     """
     classes = context.schema.classes
     with context.database.read() as session:
@@ -103,16 +109,55 @@ def control_figures(context: ProjectContext, round_number: int) -> dict[str, Any
     known = np.array([score.predicted in place for score in kept], dtype=np.bool_)
     truth = np.array([place[str(labels[score.task_id])] for score in kept], dtype=np.int64)
     said = np.array([place.get(str(score.predicted), -1) for score in kept], dtype=np.int64)
+    powered = _powered(context, model, kept, hits, groups)
     return {
         "rounds": context.config.control_rounds,
         "recent": asdict(proportion(hits[recent], groups[recent])),
         "all": asdict(proportion(hits, groups)),
+        "powered": {"recent": powered(recent), "all": powered(np.ones_like(recent))},
         "per_class": [
             asdict(found)
             for found in class_accuracies(truth[known], said[known], classes, groups[known])
         ],
         "skips": asdict(skip_bounds(int(hits.sum()), int((~hits).sum()), skipped)),
     }
+
+
+def _powered(
+    context: ProjectContext,
+    model: Model,
+    scores: list[ControlScore],
+    hits: npt.NDArray[np.bool_],
+    groups: npt.NDArray[np.str_],
+) -> Callable[[npt.NDArray[np.bool_]], dict[str, Any]]:
+    """Prediction-powered means of some of the scores.
+
+    Each label's confidence is taken as the difference to what the same model thought of the reserve
+    on average, so that models of several rounds go into one mean.
+    """
+    rest = reserve(context, model)
+    with context.database.read() as session:
+        others = group_keys(session, context.project(), rest.task_ids)
+    usable = np.array([score.reserve_confidence is not None for score in scores], dtype=np.bool_)
+    surer = np.array(
+        [max(s.given.values(), default=0.0) - (s.reserve_confidence or 0.0) for s in scores]
+    )
+    centred = rest.confidence - (rest.mean or 0.0)
+
+    def of(chosen: npt.NDArray[np.bool_]) -> dict[str, Any]:
+        part = chosen & usable
+        return asdict(
+            prediction_powered(
+                hits[part],
+                surer[part],
+                centred,
+                groups=groups[part],
+                unlabelled_groups=others,
+                pool_size=rest.pool_size,
+            )
+        )
+
+    return of
 
 
 def group_keys(session: Session, project: Project, task_ids: list[int]) -> npt.NDArray[np.str_]:

@@ -57,8 +57,8 @@ class ControlScore(Base):
     """What the model in force said of a control task when its label came: before it trained on it.
 
     `round` is that model's, `predicted` None where there was none; `given` the probability of each
-    class by name. `pool_confidence` is its mean confidence in the rest of the pool, of `pool_size`
-    tasks, at that time.
+    class by name. `reserve_confidence` is its mean confidence, at that time, in the random tasks
+    that nobody had labelled.
     """
 
     __tablename__ = "control_score"
@@ -70,8 +70,7 @@ class ControlScore(Base):
     round: Mapped[int]
     predicted: Mapped[str | None] = mapped_column(Text)
     given: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    pool_confidence: Mapped[float | None] = mapped_column(Float)
-    pool_size: Mapped[int] = mapped_column(default=0)
+    reserve_confidence: Mapped[float | None] = mapped_column(Float)
     scored_at: Mapped[float] = mapped_column(Float)
 
 

@@ -75,12 +75,16 @@ def test_accuracies_of_patients_of_very_different_sizes(correlation, runs):
 
 
 @runs(quick=500, full=10_000)
-@pytest.mark.parametrize("target", ["pool", "population"])
+@pytest.mark.parametrize("target", ["pool", "part of a pool", "population"])
 @pytest.mark.parametrize("size", [1, 10])
 def test_prediction_powered_accuracies(size, target, runs):
-    """200 labels of a pool of 1,000; the confidence knows something of the truth."""
+    """200 labels of a pool of 1,000; the confidence knows something of the truth.
+
+    Or of a pool of 2,000, where only a random half of it is known to be random.
+    """
     rng = np.random.default_rng(size)
-    total, labelled = 1_000 // size, 200 // size
+    total, labelled = (2_000 if target == "part of a pool" else 1_000) // size, 200 // size
+    known = 1_000
     covered, narrower, counted = 0, [], 0
     for _ in range(runs):
         # The chance to be right differs between items and between patients.
@@ -88,16 +92,17 @@ def test_prediction_powered_accuracies(size, target, runs):
         chance = normal_below(0.9 + ability)
         hits = rng.random((total, size)) < chance
         confidence = np.clip(chance + 0.1 * rng.standard_normal((total, size)), 0, 1)
-        truth = hits.mean() if target == "pool" else EXPECTED
+        truth = EXPECTED if target == "population" else hits.mean()
         patient = np.repeat(np.arange(total), size) if size > 1 else None
         part = labelled * size
         found = prediction_powered(
             hits.ravel()[:part],
             confidence.ravel()[:part],
-            confidence.ravel()[part:],
+            confidence.ravel()[part:known],
             groups=None if patient is None else patient[:part],
-            unlabelled_groups=None if patient is None else patient[part:],
-            target=target,
+            unlabelled_groups=None if patient is None else patient[part:known],
+            target="population" if target == "population" else "pool",
+            pool_size=total * size,
         )
         if found.reason is None:
             counted += 1

@@ -31,6 +31,25 @@ def test_by_the_formulas() -> None:
         assert (found.low, found.high) == pytest.approx((value - half, value + half), abs=1e-6)
 
 
+def test_a_random_part_of_the_pool_lies_between_the_pool_and_where_it_came_from() -> None:
+    hits, f, rest = sample(200, 800)
+    whole, everywhere = (
+        prediction_powered(hits, f, rest, target=t) for t in ("pool", "population")
+    )
+    widths = [
+        one.high - one.low
+        for one in (
+            whole,
+            prediction_powered(hits, f, rest, pool_size=1_500),
+            prediction_powered(hits, f, rest, pool_size=100_000),
+        )
+    ]
+    assert widths == sorted(widths)
+    assert widths[0] < widths[1] < widths[2]
+    assert widths[2] == pytest.approx(everywhere.high - everywhere.low, rel=0.05)
+    assert prediction_powered(hits, f, rest, pool_size=1_000) == whole
+
+
 def test_a_confidence_that_does_not_vary_leaves_the_plain_mean() -> None:
     hits = np.arange(100) < 70
     found = prediction_powered(hits, np.full(100, 0.7), np.full(300, 0.7), target="population")

@@ -93,6 +93,24 @@ def resolve(project):
         queue.resolve_answered(session, session.get_one(Project, project.id))
 
 
+def serve_control(project):
+    """Queue all of the control; its tasks in their order."""
+    with project.database.write() as session:
+        row = session.get_one(Project, project.id)
+        order = [task for task, _ in queue.stock(session, row).control]
+        positions = [
+            Position(n, "random", task, "random", None, 0.2) for n, task in enumerate(order)
+        ]
+        queue.stage(session, row, "v1", 1, list(enumerate(positions)))
+        queue.put_in_force(project.database, session, row, "v1")
+    return order
+
+
+def figures_of(context, round_number):
+    """The control's figures beside the model in force."""
+    return control_figures(context, context.live_model(), round_number)
+
+
 class TestControl:
     """Validation (c): each label counts for the model that did not know it."""
 
@@ -101,15 +119,42 @@ class TestControl:
         text_project.hold_out(control=range(30, 42))
         text_project.annotate_truly(range(1, 21))
         text_project.train_round(1)
-        with text_project.database.write() as session:
-            project = session.get_one(Project, text_project.id)
-            order = [task for task, _ in queue.stock(session, project).control]
-            positions = [
-                Position(n, "random", task, "random", None, 0.2) for n, task in enumerate(order)
-            ]
-            queue.stage(session, project, "v1", 1, list(enumerate(positions)))
-            queue.put_in_force(text_project.database, session, project, "v1")
-        return text_project, order
+        return text_project, serve_control(text_project)
+
+    def test_the_models_confidence_elsewhere_helps_where_there_is_enough_to_help(
+        self, text_project
+    ):
+        text_project.hold_out(control=range(10, 61))
+        text_project.annotate_truly(range(1, 10))
+        text_project.train_round(1)
+        order = serve_control(text_project)
+        text_project.annotate_truly(order[:22])
+        for task in order[22:44]:  # labels that no model can know
+            other = next(name for name in ("weather", "cooking") if name != topic_of(task))
+            text_project.annotate(task, other)
+        resolve(text_project)
+        context = text_project.context()
+        score_control(context, context.live_model())
+        figures = figures_of(context, 2)
+        powered, plain = figures["powered"]["all"], figures["all"]
+        assert powered["reason"] is None
+        assert powered["items"] == plain["items"] == 44
+        assert powered["low"] < plain["value"] < powered["high"]
+        # 44 of a pool of 60 are known: the finite pool leaves less to chance.
+        assert powered["high"] - powered["low"] < 0.8 * (plain["high"] - plain["low"])
+        assert figures["powered"]["recent"] == powered
+        with text_project.database.read() as session:
+            score = session.get_one(ControlScore, (text_project.id, order[0]))
+        assert 1 / 3 < score.reserve_confidence <= 1
+        json.dumps(figures)
+
+    def test_with_few_labels_there_is_no_help_but_a_reason(self, queued):
+        project, order = queued
+        project.annotate_truly(order[:6])
+        resolve(project)
+        context = project.context()
+        score_control(context, context.live_model())
+        assert "too few" in figures_of(context, 2)["powered"]["all"]["reason"]
 
     def test_only_the_answered_prefix_counts(self, queued):
         project, order = queued
@@ -118,12 +163,12 @@ class TestControl:
         resolve(project)
         context = project.context()
         score_control(context, context.live_model())
-        figures = control_figures(context, 2)
+        figures = figures_of(context, 2)
         assert figures["all"]["items"] == 3
         project.annotate_truly([order[3]])
         resolve(project)
         score_control(context, context.live_model())
-        assert control_figures(context, 2)["all"]["items"] == 5
+        assert figures_of(context, 2)["all"]["items"] == 5
 
     def test_skips_widen_what_is_known_and_are_never_replaced(self, queued):
         project, order = queued
@@ -134,7 +179,7 @@ class TestControl:
         resolve(project)
         context = project.context()
         score_control(context, context.live_model())
-        figures = control_figures(context, 2)
+        figures = figures_of(context, 2)
         assert (figures["skips"]["asked"], figures["skips"]["skipped"]) == (8, 2)
         right = figures["all"]["hits"]
         assert figures["skips"]["low"] == right / 8
@@ -150,7 +195,7 @@ class TestControl:
         project.annotate_truly(order[4:6])
         resolve(project)
         score_control(project.context(), project.context().live_model())
-        figures = control_figures(project.context(), 5)
+        figures = figures_of(project.context(), 5)
         assert (figures["all"]["items"], figures["recent"]["items"]) == (6, 2)
         hits = figures["all"]["hits"]
         wrong = next(name for name in ("weather", "cooking") if name != topic_of(order[0]))
@@ -158,7 +203,7 @@ class TestControl:
         with project.database.read() as session:
             said = session.get_one(ControlScore, (project.id, order[0])).predicted
         change = (said == wrong) - (said == topic_of(order[0]))
-        assert control_figures(project.context(), 5)["all"]["hits"] == hits + change
+        assert figures_of(project.context(), 5)["all"]["hits"] == hits + change
         json.dumps(figures)
 
     def test_a_model_is_never_scored_on_what_it_trained_on(self, text_project):

@@ -1,4 +1,4 @@
-"""A project's own overlap, and how sure the model that scored a control label was of the pool.
+"""A project's own overlap, and how sure the model that scored a control label was elsewhere.
 
 Revision: 0004, after 0003
 """
@@ -14,7 +14,4 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("project", sa.Column("overlap", sa.Integer(), nullable=False, server_default="1"))
-    op.add_column("control_score", sa.Column("pool_confidence", sa.Float(), nullable=True))
-    op.add_column(
-        "control_score", sa.Column("pool_size", sa.Integer(), nullable=False, server_default="0")
-    )
+    op.add_column("control_score", sa.Column("reserve_confidence", sa.Float(), nullable=True))
