@@ -8,14 +8,14 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from backend.errors import LeakError
-from backend.evaluation.holdout import Intervals
 from backend.labelstudio import LabelStudio
 from backend.rounds import queue
 from backend.rounds.fields import read_fields
+from backend.rounds.inclusion import inclusion_probabilities
 from backend.rounds.numbering import current_era, numbering
 from backend.rounds.training_set import rolling_validation
 from backend.store.database import Database
-from backend.store.evaluation_tables import ControlDraw, HoldoutEra
+from backend.store.evaluation_tables import ControlDraw
 from backend.store.tables import Annotation, Label, Pick, Project, Round, Task, TrainingManifest
 
 ANNOTATED = {
@@ -120,7 +120,9 @@ class _Provenance:
             row.task_id: row.probability
             for row in session.scalars(sa.select(ControlDraw).where(ControlDraw.project_id == mine))
         }
-        self._chances = {} if self._era is None else _chances(self._era)
+        self._chances = (
+            {} if self._era is None else inclusion_probabilities(session, project, self._era)
+        )
 
     def of(self, task_id: int) -> dict[str, Any]:
         """Label, split, role, probability, strategy, annotators, agreement, era, manifest."""
@@ -130,7 +132,8 @@ class _Provenance:
         split: str = role or ("rolling" if task_id in self._rolling else "train")
         if role is None and task_id in self._too_close:
             split = "blocked"
-        probability = self._drawn.get(task_id, self._chances.get(role or ""))
+        # The control's own record knows no strata; where it grew there is no other.
+        probability = self._chances.get(task_id, self._drawn.get(task_id))
         if probability is None and pick is not None:
             probability = (pick.details or {}).get("inclusion_probability", pick.probability)
         return {
@@ -167,16 +170,3 @@ def _groups_and_copies(session: Session, project: Project, roles: dict[int, Any]
             or how.key(row.task_id, fields.get(row.task_id, {})) in groups
         )
     }
-
-
-def _chances(era: HoldoutEra) -> dict[str, float]:
-    """The chance of a task of the pool to be in each frozen set, where there is one stratum."""
-    # A named set was not drawn: no chance made it.
-    drawn = [Intervals.of_document(part) for part in era.intervals.values()]
-    if not era.frames or len(drawn) != 1 or drawn[0].test.high == drawn[0].test.low:
-        return {}
-    held: dict[str, int] = defaultdict(int)
-    for member in era.manifest:
-        held[member[1]] += 1
-    pool = era.frames[0]["size"] + len(era.manifest)
-    return {role: count / pool for role, count in held.items()}

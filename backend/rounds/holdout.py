@@ -31,9 +31,9 @@ from backend.evaluation.holdout import (
 from backend.evaluation.representativeness import representativeness
 from backend.evaluation.sample_size import wanted_test_size
 from backend.rounds.fields import column
+from backend.rounds.inclusion import drawn_groups, widest
 from backend.rounds.named_test_set import named_test_tasks
 from backend.rounds.numbering import (
-    EVERYTHING,
     Numbering,
     current_era,
     member,
@@ -113,6 +113,7 @@ def draw_splits(database: Database, session: Session, project: Project) -> None:
                 "differences": [asdict(one) for one in fit.differences[:SHOWN]],
             },
             "last_task": max((task.task_id for task in tasks), default=0),
+            "drawn_groups": drawn_groups(keys, strata, roles, _closed(tasks, keys, named)),
         },
         drawn_at=now,
     )
@@ -167,7 +168,7 @@ def assign_late_tasks(database: Database, session: Session, project: Project) ->
         stratum: narrowed(Intervals.of_document(document), rates)
         for stratum, document in era.intervals.items()
     }
-    elsewhere = intervals.get(EVERYTHING) or _widest(list(intervals.values()))
+    elsewhere = widest(intervals)
     known = _roles_of_known_groups(session, project, how) if how.group_by else {}
     numbers, members = [], []
     now = time.time()
@@ -182,6 +183,9 @@ def assign_late_tasks(database: Database, session: Session, project: Project) ->
         if role is not None:
             members.append(member(project.id, era.era, task.task_id, role, number, now, late=True))
     database.upsert(session, SplitMember, members)
+    if members:
+        kept = [*era.reports.get("late_rates", []), {"at": now, "rates": rates}]
+        era.reports = {**era.reports, "late_rates": kept}
     _renumber(database, session, project.id, late, numbers, era.era)
     return len(members)
 
@@ -279,11 +283,7 @@ def _roles(
     named: frozenset[int] | None,
 ) -> tuple[list[Role | None], dict[str, Intervals]]:
     """Each task's role and the intervals; a named test set takes its groups out of the draw."""
-    closed = {
-        key
-        for task, key in zip(tasks, keys, strict=True)
-        if named is not None and task.task_id in named
-    }
+    closed = _closed(tasks, keys, named)
     frame = [index for index, key in enumerate(keys) if key not in closed]
     counts: dict[str, int] = {}
     for index in frame:
@@ -312,6 +312,11 @@ def _roles(
         if named is not None and task.task_id in named:
             roles[index] = "test"
     return roles, intervals
+
+
+def _closed(tasks: Sequence[Any], keys: Sequence[str], named: frozenset[int] | None) -> set[str]:
+    """The groups of a named test set, which take no part in the draw."""
+    return {key for task, key in zip(tasks, keys, strict=True) if named and task.task_id in named}
 
 
 def _manifest(
@@ -360,12 +365,3 @@ def _roles_of_known_groups(
     )
     # The oldest task decides: its row comes last.
     return {how.key(row.task_id, row.fields or {}): row.role for row in decided}
-
-
-def _widest(intervals: Sequence[Intervals]) -> Intervals:
-    """For a stratum that was not there at the draw: the stratum that holds out the most."""
-    return max(
-        intervals,
-        key=lambda one: one.validation.high + 1.0 - one.control.low,
-        default=Intervals(),
-    )

@@ -4,10 +4,12 @@ import json
 
 import pytest
 
+from backend.config import QueueConfig
 from backend.errors import LeakError
 from backend.export import check_for_leaks, exported
 from backend.labelstudio import LabelStudio
-from backend.rounds import queue
+from backend.rounds import mirror, queue
+from backend.rounds.holdout import assign_late_tasks, draw_splits
 from backend.rounds.window import Position
 from backend.store.tables import Project, Round, TrainingManifest
 from tests.backend.text_project import LABEL_CONFIG, TASK_IDS, text_of, topic_of
@@ -103,3 +105,81 @@ def test_it_refuses_where_a_test_task_trained(labelled):
             )
     with pytest.raises(LeakError, match=r"Round 2 was trained on 1 tasks of the test set \(1\)"):
         check_for_leaks(labelled.database, labelled.row())
+
+
+class TestStrata:
+    """40 tasks of the north and 20 of the south: each with the chance of its own stratum."""
+
+    @pytest.fixture
+    def drawn(self, text_project):
+        config = QueueConfig(
+            encoder="static", strata=["site"], test_size=10, validation_size=5, budget=200
+        )
+        text_project.update(config=config.model_dump(mode="json"))
+        self.write(text_project, TASK_IDS)
+        with text_project.database.write() as session:
+            project = session.get_one(Project, text_project.id)
+            draw_splits(text_project.database, session, project)
+        return text_project
+
+    def write(self, project, task_ids):
+        data = [{"id": n, "data": {"text": f"Text {n}", "site": self.site_of(n)}} for n in task_ids]
+        with project.database.write() as session:
+            row = session.get_one(Project, project.id)
+            mirror.write_tasks(project.database, session, row, data)
+
+    def site_of(self, task_id):
+        return "south" if task_id % 3 == 0 else "north"
+
+    def roles(self, project):
+        with project.database.read() as session:
+            return queue.roles(session, project.row())
+
+    def exported(self, project, task_ids):
+        with UnreliableLabelStudio(LABEL_CONFIG) as server:
+            for task_id in task_ids:
+                server.add_task(task_id, {"text": "", "site": self.site_of(task_id)})
+                server.annotate(task_id, "weather")
+            with LabelStudio(server.url, PERSONAL_TOKEN, patience=0.0) as client:
+                return rows(project, client)
+
+    def test_the_weights_of_a_stratum_s_members_count_its_tasks(self, drawn):
+        found, members = self.exported(drawn, TASK_IDS), self.roles(drawn)
+        sizes = {"north": 40, "south": 20}
+        for site, size in sizes.items():
+            mine = {
+                role: [n for n, r in members.items() if r == role and self.site_of(n) == site]
+                for role in ("test", "validation", "control")
+            }
+            for role in ("test", "validation"):
+                chances = {found[n]["probability"] for n in mine[role]}
+                assert chances == {len(mine[role]) / size}
+            # The control is drawn from what the frozen sets leave.
+            rest = size - len(mine["test"]) - len(mine["validation"])
+            for task in mine["control"]:
+                assert found[task]["probability"] == pytest.approx(len(mine["control"]) / rest)
+
+    def test_late_members_have_the_chance_of_the_interval_that_they_fell_into(self, drawn):
+        late = range(1_000, 1_600)
+        self.write(drawn, late)
+        with drawn.database.write() as session:
+            project = session.get_one(Project, drawn.id)
+            assign_late_tasks(drawn.database, session, project)
+        members = {n: role for n, role in self.roles(drawn).items() if n in late}
+        found = self.exported(drawn, members)
+        assert {"test", "validation", "control"} <= set(members.values())
+        for site, size in (("north", 400), ("south", 200)):
+            for role in ("test", "validation"):
+                mine = [n for n, r in members.items() if r == role and self.site_of(n) == site]
+                (chance,) = {found[n]["probability"] for n in mine}
+                spread = (size * chance * (1 - chance)) ** 0.5
+                assert abs(len(mine) - size * chance) < 4.5 * spread
+                assert 0 < chance < 0.1
+
+    def test_a_named_set_was_chosen_by_nobody_s_chance(self, drawn):
+        config = {**drawn.row().config, "test_set": {"tasks": [1, 2, 3]}}
+        drawn.update(config=config, holdout_drawn_at=None)
+        with drawn.database.write() as session:
+            draw_splits(drawn.database, session, session.get_one(Project, drawn.id))
+        found = self.exported(drawn, [1, 2, 3])
+        assert [found[n]["probability"] for n in (1, 2, 3)] == [None, None, None]
