@@ -353,7 +353,7 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
         found.append(
             f"{FAILING}{compared[-1]['sentence']} "
             + (
-                "Stratified random replaces it until you configure another strategy."
+                "Stratified random replaces most of its picks until a later look sees no harm."
                 if overview["config"].get("on_failure") == "random"
                 else 'Configure another strategy, or `"on_failure": "random"`.'
             )
@@ -361,9 +361,6 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
     drifted = _last_metric(overview, "drift")
     if drifted and drifted["verdict"] == "drifted":
         found.append(f"The pool has changed since the test set was drawn. {drifted['text']}")
-    reference = _last_metric(overview, "reference")
-    if reference and reference["warning"] and overview["config"].get("reference"):
-        found.append(reference["warning"])
     found += skip_warnings(overview["rounds"])
     reference = _last_metric(overview, "reference")
     if reference and reference["warning"] and overview["config"].get("reference"):

@@ -227,6 +227,8 @@ def _lift_line(comparisons: list[dict[str, Any]]) -> str:
         return "not looked at yet"
     last = comparisons[-1]
     text = f"{escape(last['sentence'])} Look {last['look']} of {last['looks_planned']}"
+    for part in last.get("branches") or []:
+        text += f" · {escape(part['branch'])}: {escape(part['sentence'])}"
     saved = last["labels_saved"]
     if saved["share"] is not None:
         text += f" · labels saved {saved['share']:.0%}"

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from backend.evaluation.control_blocks import Block, control_blocks
+from backend.evaluation.control_blocks import FEWEST_BLOCKS, Block, control_blocks
 from backend.evaluation.labels_saved import labels_saved
-from backend.evaluation.lift import in_words, lift
+from backend.evaluation.lift import Lift, in_words, lift
 from backend.evaluation.looks import LookPlan, due_look, extend_plan, plan_looks
 from backend.evaluation.rare_labels import rare_labels_per_100
 from backend.models.artefact import Model
@@ -109,7 +109,8 @@ def compare(context: ProjectContext, model: Model, alpha: float) -> dict[str, An
         project = context.project()
         start = _common_start(session, project)
         control = Rival(_control_rounds(session, project))
-        picks = Rival(_strategy_rounds(session, project))
+        by_round, branch_of = _strategy_rounds(session, project)
+        picks = Rival(by_round)
         roles = queue.holdout_roles(session, project)
     judged, groups = labelled_validation(context)
     asked = {*start, *_all(control), *_all(picks)} - roles.keys()
@@ -124,15 +125,11 @@ def compare(context: ProjectContext, model: Model, alpha: float) -> dict[str, An
         [len(control.of(n)) for n in rounds], [len(picks.of(n)) for n in rounds]
     )
     refit = _Refits(model, material, judged)
-    pairs = [
-        (control.within(block, rounds, block.size), picks.within(block, rounds, block.size))
-        for block in blocks
-    ]
-    hits = refit.hits([[*start, *side] for pair in pairs for side in reversed(pair)])
-    found = lift(hits[0::2], hits[1::2], groups, alpha)
+    found = _lift_over(blocks, refit, start, control, picks, rounds, groups, alpha)
     return {
         "lift": asdict(found),
         "sentence": in_words(found),
+        "branches": _branches(refit, start, control, picks, branch_of, rounds, groups, alpha),
         "labels_saved": asdict(_saved(refit, start, control, picks, blocks, rounds, groups)),
         "rare": _rare(model, material, control, picks),
     }
@@ -161,6 +158,58 @@ class _Refits:
             penalty=self._model.head.penalty,
         )
         return np.asarray(predicted == self._judged.labels)
+
+
+def _lift_over(
+    blocks: Sequence[Block],
+    refit: _Refits,
+    start: list[int],
+    control: Rival,
+    picks: Rival,
+    rounds: Sequence[int],
+    groups: npt.NDArray[np.str_],
+    alpha: float,
+) -> Lift:
+    pairs = [
+        (control.within(block, rounds, block.size), picks.within(block, rounds, block.size))
+        for block in blocks
+    ]
+    hits = refit.hits([[*start, *side] for pair in pairs for side in reversed(pair)])
+    return lift(hits[0::2], hits[1::2], groups, alpha)
+
+
+def _branches(
+    refit: _Refits,
+    start: list[int],
+    control: Rival,
+    picks: Rival,
+    branch_of: dict[int, str],
+    rounds: Sequence[int],
+    groups: npt.NDArray[np.str_],
+    alpha: float,
+) -> list[dict[str, Any]]:
+    """The lift of each branch of a mixture that has enough picks; together they err as one would.
+
+    Which branches these are depends on how many picks they have, never on what came of them.
+    """
+    parts = []
+    for branch in sorted(set(branch_of.values())):
+        mine = Rival(
+            {n: [t for t in part if branch_of[t] == branch] for n, part in picks.by_round.items()}
+        )
+        blocks = control_blocks(
+            [len(control.of(n)) for n in rounds], [len(mine.of(n)) for n in rounds]
+        )
+        if len(blocks) >= FEWEST_BLOCKS:
+            parts.append((branch, mine, blocks))
+    if len(set(branch_of.values())) < 2:
+        return []
+    found = []
+    for branch, mine, blocks in parts:
+        share = alpha / len(parts)
+        one = _lift_over(blocks, refit, start, control, mine, rounds, groups, share)
+        found.append({"branch": branch, "lift": asdict(one), "sentence": in_words(one)})
+    return found
 
 
 def _saved(
@@ -242,8 +291,10 @@ def _control_rounds(session: Session, project: Project) -> dict[int, list[int]]:
     return found
 
 
-def _strategy_rounds(session: Session, project: Project) -> dict[int, list[int]]:
-    """The answered picks of the strategy in force by round, best-ranked first.
+def _strategy_rounds(
+    session: Session, project: Project
+) -> tuple[dict[int, list[int]], dict[int, str]]:
+    """The answered picks of the strategy in force by round, best-ranked first; the branch of each.
 
     What chance chose is left out, the safety net's picks too, and rounds of another strategy.
     """
@@ -256,7 +307,7 @@ def _strategy_rounds(session: Session, project: Project) -> dict[int, list[int]]
         )
     )
     found: dict[int, list[int]] = {}
-    seen: set[int] = set()
+    branch_of: dict[int, str] = {}
     for row in session.execute(
         sa.select(Pick.task_id, Pick.round, Pick.branch)
         .where(Pick.project_id == project.id, Pick.family == "strategy", Pick.state == "resolved")
@@ -264,7 +315,7 @@ def _strategy_rounds(session: Session, project: Project) -> dict[int, list[int]]
     ):
         if row.round in others or row.branch.startswith(("random", "pin")):
             continue
-        if row.task_id not in seen:
-            seen.add(row.task_id)
+        if row.task_id not in branch_of:
+            branch_of[row.task_id] = row.branch
             found.setdefault(row.round, []).append(row.task_id)
-    return found
+    return found, branch_of

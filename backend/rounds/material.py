@@ -37,6 +37,7 @@ class Material:
         taken: frozenset[int],
     ) -> None:
         self._context = context
+        self.specification = specification
         self._fields = specification.needs | specification.uses
         readers = [leaf for leaf in specification.leaves() if "metadata" in leaf.strategy.uses]
         named = all(leaf.parameters.get("columns") for leaf in readers)

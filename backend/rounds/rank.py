@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 # How the branches of picks begin that replace a strategy which does harm.
 SAFETY_NET = "random (safety net)"
+# Of the picks while it is replaced, the share that the strategy still makes: without any, nobody
+# would see that it does no harm any more.
+PROBED_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,13 @@ class Ranker:
         config = context.config
         self._specification = specification_of(config)
         self._notes: dict[str, None] = {}
-        self._prefix = ""
+        self._safety_net: strategies.Specification | None = None
         if config.on_failure == "random" and self._does_harm():
-            self._specification = safety_net(config)
-            self._prefix = f"{SAFETY_NET}: "
+            self._safety_net = safety_net(config)
             self._say(
                 "The strategy was seen to do worse than random labelling: stratified random "
-                "replaces it until another strategy is configured."
+                f"replaces all but {PROBED_SHARE:.0%} of its picks until a look sees no harm, or "
+                "another strategy is configured."
             )
         self._seed = (config.seed, round_number, seed_offset)
         self._blocked: frozenset[int] = frozenset()
@@ -111,26 +114,21 @@ class Ranker:
         wanted = min(count - len(pins), len(ids))
         if wanted:
             hashes = [h for h, k in zip(candidates.hashes, known, strict=True) if k]
-            selection = self._select(material, ids, hashes, wanted, rng)
-            self._notes.update(dict.fromkeys((*selection.notes, *selection.warnings)))
-            details = [self._named(detail) for detail in selection.details]
-            opinions = self._opinions([hashes[index] for index in selection.indices])
-            chosen = [
-                Choice(
-                    int(ids[index]),
-                    self._prefix + branch,
-                    float(score) if np.isfinite(score) else None,
-                    _finite({**detail, **opinion}),
+            probes = wanted if self._safety_net is None else math.ceil(PROBED_SHARE * wanted)
+            chosen = self._selected(material, ids, hashes, probes, rng)
+            if self._safety_net is not None and probes < wanted:
+                already = {choice.task_id for choice in chosen}
+                left = np.array([int(task) not in already for task in ids], dtype=np.bool_)
+                chosen = _interleaved(
+                    chosen,
+                    self._selected(
+                        Material(self._context, self._safety_net, self._model, rules, taken),
+                        ids[left],
+                        [h for h, free in zip(hashes, left, strict=True) if free],
+                        wanted - len(chosen),
+                        rng,
+                    ),
                 )
-                for index, branch, score, detail, opinion in zip(
-                    selection.indices,
-                    selection.branches,
-                    selection.scores,
-                    details,
-                    opinions,
-                    strict=True,
-                )
-            ]
         chosen = pins + chosen
         others = [int(task) for task in rest if int(task) not in rules.pinned]
         if len(chosen) < count and others:
@@ -139,6 +137,37 @@ class Ranker:
             drawn = rng.permutation(others)[: count - len(chosen)]
             chosen += [Choice(int(task), "random (not embedded yet)", None) for task in drawn]
         return chosen
+
+    def _selected(
+        self,
+        material: Material,
+        ids: npt.NDArray[np.int64],
+        hashes: list[bytes],
+        count: int,
+        rng: np.random.Generator,
+    ) -> list[Choice]:
+        """What the material's strategy selects, each with its reasons."""
+        selection = self._select(material, ids, hashes, count, rng)
+        self._notes.update(dict.fromkeys((*selection.notes, *selection.warnings)))
+        details = [self._named(detail) for detail in selection.details]
+        opinions = self._opinions([hashes[index] for index in selection.indices])
+        prefix = f"{SAFETY_NET}: " if material.specification is self._safety_net else ""
+        return [
+            Choice(
+                int(ids[index]),
+                prefix + branch,
+                float(score) if np.isfinite(score) else None,
+                _finite({**detail, **opinion}),
+            )
+            for index, branch, score, detail, opinion in zip(
+                selection.indices,
+                selection.branches,
+                selection.scores,
+                details,
+                opinions,
+                strict=True,
+            )
+        ]
 
     def _without_leaks(
         self, candidates: Candidates, known: npt.NDArray[np.bool_], rules: RuleBook
@@ -187,7 +216,7 @@ class Ranker:
         """
         try:
             pool = material.pool(ids, hashes)
-            specification = self._specification
+            specification = material.specification
             absent = frozenset(
                 field for field in specification.needs if getattr(pool, field) is None
             )
@@ -292,6 +321,14 @@ class Ranker:
             np.array([row.task_id for row in open_rows], dtype=np.int64),
             [row.content_hash or b"" for row in open_rows],
         )
+
+
+def _interleaved(few: Sequence[Choice], many: Sequence[Choice]) -> list[Choice]:
+    """Both in their order, side by side: every beginning holds them in proportion."""
+    places = [
+        ((k + 0.5) / len(part), choice) for part in (few, many) for k, choice in enumerate(part)
+    ]
+    return [choice for _, choice in sorted(places, key=lambda one: one[0])]
 
 
 def _finite(details: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,8 +73,11 @@ class Clusters:
             row = session.get_one(Project, self.project.id)
             derive_labels(self.project.database, session, row, touched)
 
-    def play(self, choose, seed=1):
-        """40 rounds of 4 control labels and 4 picks of `choose(positions left, count)`."""
+    def play(self, choose, seed=1, branches=("margin",)):
+        """40 rounds of 4 control labels and 4 picks of `choose(positions left, count)`.
+
+        With several branches as many of each, by the function of its name in `choose`.
+        """
         rng = np.random.default_rng(seed)
         order = rng.permutation(self.count)
         judged, start, rest = np.split(order, [JUDGED, JUDGED + START])
@@ -86,14 +89,16 @@ class Clusters:
         self.project.train_round(1)
         picks, draws = [], []
         for number in range(ROUNDS):
-            chosen = choose(pool, PER_ROUND)
-            pool = [position for position in pool if position not in set(chosen)]
-            picks += [(number + 2, position) for position in chosen]
+            for branch in branches:
+                one = choose[branch] if isinstance(choose, dict) else choose
+                chosen = one(pool, PER_ROUND)
+                pool = [position for position in pool if position not in set(chosen)]
+                picks += [(number + 2, position, branch) for position in chosen]
             part = control[number * PER_ROUND : (number + 1) * PER_ROUND]
             draws += [(number + 2, position) for position in part]
         now = time.time()
         with self.project.database.write() as session:
-            for place, (number, position) in enumerate(picks):
+            for place, (number, position, branch) in enumerate(picks):
                 session.add(
                     Pick(
                         project_id=self.project.id,
@@ -103,7 +108,7 @@ class Clusters:
                         round=number,
                         task_id=int(self.ids[position]),
                         family="strategy",
-                        branch="margin",
+                        branch=branch,
                         blind=False,
                         state="resolved",
                         created_at=now,
@@ -121,7 +126,7 @@ class Clusters:
                         drawn_at=now,
                     )
                 )
-        self.label([position for _, position in [*picks, *draws]])
+        self.label([*(position for _, position, _ in picks), *(position for _, position in draws)])
 
 
 @pytest.fixture
@@ -158,14 +163,49 @@ def test_a_harmful_strategy_is_seen_warned_of_and_replaced_by_chance(clusters):
     shown = project_overview(project.settings, project.database, project.row())
     assert any("worse than random" in warning for warning in shown["warnings"])
     ranker = Ranker(project.context(), project.context().live_model(), 3)
-    assert {choice.branch for choice in ranker.choose(20, frozenset())} == {
-        "random (safety net): stratified"
-    }
-    assert "stratified random replaces it" in ranker.note
+    branches = [choice.branch for choice in ranker.choose(20, frozenset())]
+    net = "random (safety net): stratified"
+    # One pick in five is still the strategy's, in every part of the window.
+    assert [sum(one != net for one in branches[n : n + 5]) for n in (0, 5, 10, 15)] == [1] * 4
+    assert "stratified random replaces all but 20%" in ranker.note
     # Without the net the admin is warned only.
     project.update(config={**project.row().config, "on_failure": "warn", "strategy": "margin"})
     ranker = Ranker(project.context(), project.context().live_model(), 3)
     assert {choice.branch for choice in ranker.choose(20, frozenset())} == {"margin"}
+
+
+def test_a_strategy_is_back_once_a_later_look_sees_no_harm(clusters):
+    project = clusters.project
+    clusters.play(harmful(clusters))
+    context = project.context()
+    look_if_due(context, context.live_model())
+    with project.database.write() as session:
+        era = current_era(session, project.row())
+        era = session.merge(era)
+        last = era.reports["comparisons"][-1]
+        later = {**last, "lift": {**last["lift"], "verdict": "not visible"}}
+        era.reports = {**era.reports, "comparisons": [last, later]}
+    ranker = Ranker(project.context(), project.context().live_model(), 3)
+    branches = {choice.branch for choice in ranker.choose(20, frozenset())}
+    assert not any("safety net" in branch for branch in branches)
+
+
+def test_the_branches_of_a_mixture_are_told_apart(clusters):
+    """One takes what chance takes, the other does harm; a third has hardly any picks."""
+    rng = np.random.default_rng(3)
+
+    def few(pool, count):
+        return [pool[int(rng.integers(len(pool)))]] if len(pool) % 40 == 0 else []
+
+    choose = {"fair": chance(4), "harmful": harmful(clusters), "few": few}
+    clusters.play(choose, branches=tuple(choose))
+    context = clusters.project.context()
+    found = compare(context, context.live_model(), 0.05)
+    by_name = {part["branch"]: part["lift"] for part in found["branches"]}
+    assert set(by_name) == {"fair", "harmful"}
+    assert by_name["harmful"]["verdict"] == "below"
+    assert by_name["fair"]["verdict"] == "not visible"
+    assert {part["alpha"] for part in by_name.values()} == {0.025}
 
 
 def test_a_strategy_that_is_chance_is_not_visible_and_says_what_could_be(clusters):
@@ -177,6 +217,7 @@ def test_a_strategy_that_is_chance_is_not_visible_and_says_what_could_be(cluster
     assert "Lift not visible" in found["sentence"]
     assert found["lift"]["smallest_visible"] > 0
     assert found["rare"]["class"] in CLASSES
+    assert found["branches"] == []  # there is one only: the lift itself
     with clusters.project.database.read() as session:
         assert not is_failing(session, clusters.project.row())
 
