@@ -71,3 +71,31 @@ def test_measuring_without_a_control_or_without_a_test_set_must_be_meant():
 def test_a_digest_does_not_depend_on_the_order_of_keys():
     assert digest_of({"a": 1, "b": [2]}) == digest_of({"b": [2], "a": 1})
     assert digest_of({"a": 1}) != digest_of({"a": 2})
+
+
+@pytest.mark.parametrize(
+    "named",
+    [{"field": "site", "value": "B"}, {"tab": "Production"}, {"file": "production.csv"}],
+)
+def test_a_reference_is_named_in_one_of_three_ways(named):
+    found = parse_config({"reference": named}).reference
+    assert found.model_dump(exclude_none=True) == named
+
+
+@pytest.mark.parametrize(
+    ("named", "path"),
+    [
+        ({}, "reference"),
+        ({"field": "site"}, "reference"),
+        ({"tab": "Production", "file": "production.csv"}, "reference"),
+        ({"file": "/etc/passwd"}, "reference.file"),
+        ({"file": "../credentials.json"}, "reference.file"),
+        ({"file": "a\\b.csv"}, "reference.file"),
+        ({"file": ".."}, "reference.file"),
+        ({"path": "production.csv"}, "reference.path"),
+    ],
+)
+def test_a_reference_reads_no_other_file_of_the_server(named, path):
+    with pytest.raises(ConfigurationError) as refused:
+        parse_config({"reference": named})
+    assert refused.value.path == path

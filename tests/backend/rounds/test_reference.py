@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 from PIL import Image
+from rich.console import Console
 
+from backend.commands.tables import project_table
 from backend.config import QueueConfig
 from backend.errors import ConfigurationError
 from backend.holdouts import open_test_curve, sealed
@@ -386,3 +388,6 @@ def test_a_round_with_a_bad_reference_ends_as_any_other(text_project, label_stud
     assert "there is no Data Manager tab 'Nowhere'" in row.metrics["reference"]["note"]
     overview = project_overview(text_project.settings, text_project.database, text_project.row())
     assert row.metrics["reference"]["warning"] in overview["warnings"]
+    shown = Console(width=2_000, record=True, file=io.StringIO())
+    shown.print(project_table(overview))
+    assert row.metrics["reference"]["text"] in shown.export_text()
