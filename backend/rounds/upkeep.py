@@ -15,8 +15,9 @@ from backend.rounds.rank import Ranker
 from backend.rounds.rules import Rules
 from backend.rounds.schema import schema_of
 from backend.rounds.sync import Sync
+from backend.rounds.window_inputs import window_inputs
 from backend.store import work
-from backend.store.projects import installation_name, model_version
+from backend.store.projects import installation_name, model_version, set_values
 from backend.store.tables import Pick, Project, Round
 from backend.store.work import Lease
 from backend.stream import follow_advice, follow_budget
@@ -43,20 +44,34 @@ def sync_and_fill(context: ProjectContext, lease: Lease) -> None:
     project = context.project()
     if schema_of(project) is None or not project.total:
         return
-    with context.database.read() as session:
-        anew = needs_new_window(session, project)
-    if anew:
-        fill_window(context, lease, context.config.window, anew=True)
-    else:
-        window = context.config.window
-        unanswered = _unanswered(context)
-        if unanswered < max(LOW_SHARE * window, min(LEAST_UNANSWERED, window)):
-            # As many again as were answered since the last sync will be until the next one.
-            size = window + max(before - unanswered, 0)
-            fill_window(context, lease, size, anew=False)
+    fill_where_due(context, lease, before)
     request_due(context)
     follow_budget(context.database, context.client, context.project())
     follow_advice(context.database, context.client, context.project())
+
+
+def fill_where_due(context: ProjectContext, lease: Lease, unanswered_before: int) -> None:
+    """Publish a new window or top the one in force up, unless nothing changed since that failed.
+
+    `unanswered_before` is how many positions were open at the last sync.
+    """
+    size = context.config.window
+    with context.database.read() as session:
+        anew = needs_new_window(session, context.project())
+    if not anew:
+        unanswered = _unanswered(context)
+        if unanswered >= max(LOW_SHARE * size, min(LEAST_UNANSWERED, size)):
+            return
+        # As many again as were answered since the last sync will be until the next one.
+        size += max(unanswered_before - unanswered, 0)
+    with context.database.read() as session:
+        inputs = window_inputs(session, context)
+    if context.project().exhausted_inputs == inputs:
+        return
+    if not fill_window(context, lease, size, anew=anew):
+        with context.database.write() as session:
+            lease.check(session)
+            set_values(session, context.project_id, exhausted_inputs=inputs)
 
 
 def _unanswered(context: ProjectContext) -> int:
@@ -85,8 +100,11 @@ def needs_new_window(session: Session, project: Project) -> bool:
     return published is not None and published < overtaken
 
 
-def fill_window(context: ProjectContext, lease: Lease, size: int, *, anew: bool) -> None:
-    """Publish a new window outside a round, or top the one in force up to `size` unanswered."""
+def fill_window(context: ProjectContext, lease: Lease, size: int, *, anew: bool) -> bool:
+    """Publish a new window outside a round, or top the one in force up to `size` unanswered.
+
+    False where there was nothing to fill it with.
+    """
     project = context.project()
     with context.database.read() as session:
         last = queue.current_queue(session, project).next_ordinal
@@ -100,10 +118,11 @@ def fill_window(context: ProjectContext, lease: Lease, size: int, *, anew: bool)
         context.schema,
         ranker.blocked,
     )
-    if anew:
-        publisher.publish(project.round_number, lease.check)
-    else:
-        publisher.top_up(size, project.round_number)
+    if not anew:
+        return publisher.top_up(size, project.round_number) > 0
+    publisher.publish(project.round_number, lease.check)
+    with context.database.read() as session:
+        return not needs_new_window(session, context.project())
 
 
 def request_due(context: ProjectContext) -> None:

@@ -82,6 +82,7 @@ class Project(Base):
     model_round: Mapped[int] = mapped_column(default=0)
     queue_version: Mapped[str | None] = mapped_column(String(80))
     queue_attempt: Mapped[int] = mapped_column(default=0)
+    exhausted_inputs: Mapped[str | None] = mapped_column(String(64))
 
     backend_id: Mapped[int | None]
     webhook_id: Mapped[int | None]
