@@ -27,7 +27,7 @@ check: setup  ## Lint, format check and types
 	.venv/bin/mypy
 
 test: setup setup-labelstudio setup-demo-data check  ## Set up, check and run every test but the slow ones
-	.venv/bin/python -m pytest -m "not slow" $(ARGS)
+	.venv/bin/python -m pytest -m "not slow" -n 2 --dist loadgroup $(ARGS)
 
 test-statistics: setup  ## Simulate every interval with many runs, and print what was measured
 	.venv/bin/python -m pytest -m statistics -rP tests/statistics $(ARGS)

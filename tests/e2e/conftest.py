@@ -34,6 +34,15 @@ CLASSES = ("business", "entertainment", "politics", "sport", "technology")
 SNIPPET_CHARACTERS = 200
 
 
+def pytest_collection_modifyitems(items):
+    """Everything here shares two servers, and so one of the test processes."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.xdist_group("e2e"))
+
+
 @dataclass
 class LiveLabelStudio:
     """A running Label Studio with its admin's session and two more members'.

@@ -3,10 +3,6 @@
 import json
 import time
 
-import pytest
-
-pytestmark = pytest.mark.e2e
-
 PATIENCE_SECONDS = 60.0
 
 

@@ -5,8 +5,6 @@ import pytest
 from demo.labelstudio_session import LabelStudioAnswerError
 from demo.processes import DemoError
 
-pytestmark = pytest.mark.e2e
-
 
 def backend_of(driven):
     (backend,) = driven.session.request("GET", f"/api/ml?project={driven.number}")

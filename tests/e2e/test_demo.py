@@ -17,7 +17,7 @@ from demo.labelstudio_server import ROOT
 from demo.labelstudio_session import LabelStudioSession
 from demo.processes import free_port, is_alive, is_port_free, process_members
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 ANNOTATIONS = 3
 DONE_SECONDS = 400.0

@@ -17,8 +17,6 @@ from demo.processes import DemoError
 from demo.projects import ProjectStore, ensure_project, link_files
 from tests.e2e.conftest import LiveLabelStudio
 
-pytestmark = pytest.mark.e2e
-
 COLOURS = """<View><Text name="text" value="$text"/>
 <Choices name="colour" toName="text"><Choice value="Red"/><Choice value="Blue"/></Choices></View>"""
 

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.e2e
-
 STAGES = ("sync", "train", "publish")
 # More than a lease lasts here, as 20 s are where a lease lasts its usual time.
 OUTAGE_SECONDS = 10

@@ -3,10 +3,6 @@
 import threading
 import time
 
-import pytest
-
-pytestmark = pytest.mark.e2e
-
 
 def stored_prediction(driven, task, version):
     """The prediction of `version` that Label Studio holds for a task."""

@@ -2,10 +2,6 @@
 
 import time
 
-import pytest
-
-pytestmark = pytest.mark.e2e
-
 CONFIG = {"retrain_every": 1000}
 
 
