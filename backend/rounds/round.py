@@ -26,7 +26,6 @@ from backend.rounds.memory import peak_megabytes, reset_peak
 from backend.rounds.publish import Publisher
 from backend.rounds.rank import Ranker
 from backend.rounds.reference import reference_report
-from backend.rounds.reference import reference_report
 from backend.rounds.second_opinions import second_opinion_figures
 from backend.rounds.stopping import stopping_figures
 from backend.rounds.sync import Sync
@@ -126,7 +125,6 @@ class RoundRun:
             alpha = None if compared is None else float(compared["alpha"])
             metrics["drift"] = drift_report(self._context)
             metrics["supplemented"] = supplemented(self._context, model)
-            metrics["reference"] = reference_report(self._context, model, self._number)
             metrics["reference"] = reference_report(self._context, model, self._number)
             metrics["people"] = second_opinion_figures(self._context)
             metrics["stopping"] = stopping_figures(self._context, model, trained_on, alpha)
