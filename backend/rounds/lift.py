@@ -58,6 +58,7 @@ def look_if_due(context: ProjectContext, model: Model) -> dict[str, Any] | None:
         era = current_era(session, project)
         if era is None:
             return None
+        of_era = era.era
         looks = dict(era.reports.get("looks") or {})
         drawn = {task for part in _control_rounds(session, project).values() for task in part}
     control = len(labelled_tasks(context, drawn).labels)
@@ -76,10 +77,12 @@ def look_if_due(context: ProjectContext, model: Model) -> dict[str, Any] | None:
     }
     with context.database.write() as session:
         era = current_era(session, session.get_one(Project, context.project_id))
-        if era is not None:
+        if era is not None and era.era == of_era:
             made = [*era.reports.get("comparisons", []), found]
             looked = {**asdict(plan), "taken": due + 1}
             era.reports = {**era.reports, "looks": looked, "comparisons": made}
+        elif era is not None:
+            return None  # drawn anew meanwhile: what was compared are no hold-outs any more
         if found["lift"]["verdict"] == "below":
             record_event(session, context.project_id, "warning", FAILING + found["sentence"])
     return found

@@ -194,7 +194,7 @@ def test_the_branches_of_a_mixture_are_told_apart(clusters):
     """One takes what chance takes, the other does harm; a third has hardly any picks."""
     rng = np.random.default_rng(3)
 
-    def few(pool, count):
+    def few(pool, _):
         return [pool[int(rng.integers(len(pool)))]] if len(pool) % 40 == 0 else []
 
     choose = {"fair": chance(4), "harmful": harmful(clusters), "few": few}

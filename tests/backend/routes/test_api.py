@@ -138,16 +138,19 @@ def test_a_pause_cut_off_after_it_took_effect_can_be_taken_back(client, text_pro
         assert text_project.row().paused_overlap is None
 
 
-def test_a_project_with_several_annotations_a_task_is_not_paused(client, text_project, monkeypatch):
+def test_annotators_are_told_where_a_part_of_the_tasks_has_several(
+    client, text_project, monkeypatch
+):
     """Label Studio would draw anew which tasks get them."""
     monkeypatch.setenv("LABEL_STUDIO_TOKEN", PERSONAL_TOKEN)
     with UnreliableLabelStudio(LABEL_CONFIG) as label_studio:
-        label_studio.project["maximum_annotations"] = 3
+        label_studio.project.update(maximum_annotations=3, overlap_cohort_percentage=20)
         text_project.update(label_studio_url=label_studio.url)
         answer = client.post("/api/projects/7/pause")
-    assert answer.status_code == 409
-    assert "3 annotations a task" in answer.json()["error"]
-    assert text_project.row().state == "active"
+        assert "stop labelling" in label_studio.project["expert_instruction"]
+        assert answer.json()["state"] == "active"
+        client.post("/api/projects/7/resume")
+        assert not label_studio.project["expert_instruction"]
 
 
 @pytest.mark.usefixtures("text_project")
