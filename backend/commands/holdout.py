@@ -69,6 +69,9 @@ def open_curve(project: ProjectNumber, as_json: AsJson = False, data_dir: DataDi
     for record in document["rounds"]:
         table.add_row(str(record["number"]), f"{record['labelled']:,}", *_figures(record["test"]))
     console.print(table)
+    there = document["rounds"][-1]["reference"] if document["rounds"] else None
+    if there:
+        console.print(escape(f"The newest on the reference: {there['text']}"))
 
 
 @app.command()

@@ -27,8 +27,8 @@ LEAST_EFFECTIVE_SHARE = 0.1
 MOST_OF_ONE = 0.1  # share of the weight that one item may carry
 MOST_UNCOVERED = 0.05  # share of the reference beyond everything that was measured
 MOST_LEFT = 0.5  # standard deviations that the weighted items may still be away
-ROWS_A_DIRECTION = 20  # of the smaller set, for each direction that the weights are learnt in
-BALANCED_DIRECTIONS = 20
+ROWS_A_DIRECTION = 50  # of the smaller set, for each direction that the weights are learnt in
+DIRECTIONS = 20
 
 ALIKE, DIFFERS, UNDECIDED = "alike", "differs", "undecided"
 
@@ -137,9 +137,9 @@ def importance_weights(
     The score of a cross-fitted linear discriminant, its slope corrected by a logistic regression on
     that one number, gives the odds (Bickel et al. 2009, "Discriminative learning under covariate
     shift"); cut at sqrt(n) times their mean (Ionides 2008, "Truncated importance sampling"). It is
-    learnt in the principal directions of both sets, one for 20 rows of the smaller: in hundreds of
-    dimensions the noise of a discriminant from hundreds of rows drowns the shift, the slope falls
-    towards 0, and the figure would stay where it was.
+    learnt in the principal directions of both sets, one for 50 rows of the smaller, at most 20: in
+    hundreds of dimensions the noise of a discriminant from hundreds of rows drowns the shift, the
+    slope falls towards 0, and the figure would stay where it was.
     Refused unless the effective size is at least 30 and 10% of the items, no item carries more than
     10% of the weight, at most 5% of the reference scores above every item (there, no label says
     anything), and the weighted items are at most 0.5 standard deviations away from the reference:
@@ -162,6 +162,7 @@ def importance_weights(
         both = np.concatenate([own, np.arange(len(reference)) + int(own.max()) + 1])
     rows = _principal(np.concatenate([np.asarray(features), np.asarray(reference)]))
     learnt_in = max(1, min(len(features), len(reference)) // ROWS_A_DIRECTION)
+    learnt_in = min(learnt_in, DIRECTIONS)
     scores = CrossFit(rows[:, :learnt_in], is_reference, both, rng).scores(is_reference)
     log_odds = _slope(scores, is_reference) * scores
     of_items = log_odds[chosen]
@@ -171,7 +172,7 @@ def importance_weights(
     uncovered = float((log_odds[is_reference] > of_items.max()).mean())
     effective = n**2 / float(weights @ weights)
     largest = float(weights.max()) / n
-    left = _left_over(rows[:, :BALANCED_DIRECTIONS], chosen, weights, is_reference)
+    left = _left_over(rows[:, :DIRECTIONS], chosen, weights, is_reference)
     refusal = _refusal(n, effective, largest, uncovered, left)
     return Weights(weights, effective, largest, uncovered, refusal, left)
 
