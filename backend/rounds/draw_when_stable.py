@@ -5,7 +5,7 @@ import time
 from sqlalchemy.orm import Session
 
 from backend.errors import ConfigurationError
-from backend.rounds.holdout import draw_splits
+from backend.rounds.holdout import PoolEmbeddings, draw_splits, living_tasks
 from backend.store import work
 from backend.store.database import Database
 from backend.store.projects import record_event
@@ -19,12 +19,17 @@ REFUSED = "hold-outs: "
 
 
 def draw_when_stable(
-    database: Database, session: Session, project: Project, stable_total_seconds: float
+    database: Database,
+    session: Session,
+    project: Project,
+    stable_total_seconds: float,
+    embeddings: PoolEmbeddings | None = None,
 ) -> bool:
     """Draw the hold-outs once, when two syncs far enough apart saw the same total; whether it did.
 
     What the configuration makes impossible is tried again with every sync, for the admin may mend
-    it, or the tasks may still come. No round trains until then.
+    it, or the tasks may still come. No round trains until then. For the embeddings, by which the
+    draw is compared with the pool, it waits as long again, and no longer.
     """
     now = time.time()
     if (
@@ -37,8 +42,14 @@ def draw_when_stable(
     stable = now - project.stable_total_at >= stable_total_seconds
     if not stable and now - project.first_synced_at < LONGEST_WAIT_FOR_A_STABLE_TOTAL:
         return False
+    found = None
+    if embeddings is not None:
+        found = embeddings([task.content_hash for task in living_tasks(session, project.id)])
+        patient = now - project.stable_total_at < 2 * stable_total_seconds
+        if found is None and stable and patient:
+            return False
     try:
-        draw_splits(database, session, project)
+        draw_splits(database, session, project, found)
     except ConfigurationError as error:
         _say_why_not(session, project, f"{REFUSED}{error}")
         return False

@@ -1,9 +1,18 @@
 """The living tasks that are embedded, by task id."""
 
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 
+from backend.errors import EncoderUnavailableError
 from backend.rounds.context import ProjectContext
+from backend.rounds.schema import schema_of
 from backend.store.tables import Task
+
+# With fewer of a pool embedded, its directions are not those of the pool.
+ENOUGH_OF_A_POOL = 0.95
 
 
 def embedded_tasks(context: ProjectContext) -> dict[int, bytes]:
@@ -20,3 +29,26 @@ def embedded_tasks(context: ProjectContext) -> dict[int, bytes]:
         ).all()
     known = context.cache.contains([row.content_hash for row in rows])
     return {row.task_id: row.content_hash for row, there in zip(rows, known, strict=True) if there}
+
+
+def pool_embeddings(
+    context: ProjectContext, hashes: Sequence[bytes | None]
+) -> npt.NDArray[np.float32] | None:
+    """The embeddings of a pool's contents (n, d), None while fewer than 95% of them are there.
+
+    A content without one stands at the mean of the others.
+    """
+    if schema_of(context.project()) is None or not hashes:
+        return None
+    try:
+        cache = context.cache
+    except EncoderUnavailableError:
+        return None
+    cache.refresh()
+    known = cache.contains([content or b"" for content in hashes])
+    if known.mean() < ENOUGH_OF_A_POOL:
+        return None
+    found = cache.get([h for h, there in zip(hashes, known, strict=True) if there and h])
+    whole = np.tile(found.mean(axis=0), (len(hashes), 1))
+    whole[known] = found
+    return whole

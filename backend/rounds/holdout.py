@@ -7,7 +7,7 @@ that arrive later fall into a role by the same rule; they are no part of the fro
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -45,6 +45,8 @@ from backend.store.evaluation_tables import HoldoutEra, SplitMember
 from backend.store.projects import record_event
 from backend.store.tables import Project, Task
 
+# The contents of the living tasks → their embeddings, None while too few are there.
+PoolEmbeddings = Callable[[Sequence[bytes | None]], npt.NDArray[np.float32] | None]
 # A draw that is less like the pool than 95% of draws is made again, so often at most.
 REDRAWS = 5
 SHOWN = 10
@@ -55,8 +57,16 @@ MOST_STRATA, FEWEST_GROUPS = 1_000, 2
 MOST_LEVELS_SHARE = 0.5
 
 
-def draw_splits(database: Database, session: Session, project: Project) -> None:
+def draw_splits(
+    database: Database,
+    session: Session,
+    project: Project,
+    embeddings: npt.NDArray[np.float32] | None = None,
+) -> None:
     """Draw the roles of a new era from every task, labelled or not, and freeze the manifest.
+
+    embeddings  (n, d) of the living tasks in their order, where they are known: the draw is then
+                compared with the pool by their main directions too
 
     Raises:
         ConfigurationError: `test_set` names no task, or `strata` splits the pool too finely.
@@ -65,14 +75,14 @@ def draw_splits(database: Database, session: Session, project: Project) -> None:
     config = parse_config(project.config)
     project.holdout_drawn_at = None
     how = numbering(session, project)
-    tasks = _living_tasks(session, project.id)
+    tasks = living_tasks(session, project.id)
     now = time.time()
     era = project.era + 1
     keys = [how.key(task.task_id, task.fields or {}) for task in tasks]
     strata = _strata_of_groups(how, tasks, keys)
     _check_strata(config, len(set(strata)), len(set(keys)))
     named = named_test_tasks(session, project, config, [task.task_id for task in tasks])
-    pool = covariates(_metadata(tasks, config))
+    pool = covariates(_metadata(tasks, config), embeddings)
     if not pool.names:
         pool = Covariates((), np.zeros((len(tasks), 0), dtype=np.float32))
     for redraw in range(REDRAWS + 1):
@@ -198,7 +208,7 @@ def _late_rates(session: Session, project: Project, late: int) -> dict[Role, flo
     """
     config = parse_config(project.config)
     held = sizes_of_roles(session, project)
-    pool = len(_living_tasks(session, project.id))
+    pool = len(living_tasks(session, project.id))
     wished = affordable_sizes(
         config.budget,
         pool,
@@ -248,7 +258,8 @@ def manifest_digest(era: HoldoutEra) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _living_tasks(session: Session, project_id: int) -> Sequence[Any]:
+def living_tasks(session: Session, project_id: int) -> Sequence[Any]:
+    """Every task that was not deleted, in order of its number."""
     return session.execute(
         sa.select(Task.task_id, Task.fields, Task.content_hash, Task.value)
         .where(Task.project_id == project_id, Task.deleted_at.is_(None))

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ from backend.rounds import train
 from backend.rounds.context import ProjectContext
 from backend.rounds.control import score_control
 from backend.rounds.embed import embed
+from backend.rounds.embedded import pool_embeddings
 from backend.rounds.evaluate import calibrate_and_measure
 from backend.rounds.late_tasks import drift_report, supplemented
 from backend.rounds.lift import look_if_due
@@ -98,6 +100,7 @@ class RoundRun:
             self._context.client,
             sync_lease,
             stable_total_seconds=self._context.settings.stable_total_seconds,
+            embeddings=partial(pool_embeddings, self._context),
             report=self._report,
         ).run()
 

@@ -16,7 +16,7 @@ from backend.labelstudio import LabelStudio, updated_after
 from backend.rounds import mirror, queue
 from backend.rounds.control import extend_control
 from backend.rounds.draw_when_stable import draw_when_stable
-from backend.rounds.holdout import assign_late_tasks
+from backend.rounds.holdout import PoolEmbeddings, assign_late_tasks
 from backend.rounds.labels import derive_labels
 from backend.rounds.schema import apply_label_config
 from backend.store.database import Database
@@ -58,12 +58,14 @@ class Sync:
         lease: Lease,
         *,
         stable_total_seconds: float,
+        embeddings: PoolEmbeddings | None = None,
         report: Callable[..., None] | None = None,
     ) -> None:
         self._database = database
         self._client = client
         self._lease = lease
         self._stable_total_seconds = stable_total_seconds
+        self._embeddings = embeddings
         self._report = report or lease.report
         self._listed_since: float | None = None
 
@@ -341,7 +343,9 @@ class Sync:
         with self._database.write() as session:
             self._lease.check(session)
             project = session.get_one(Project, self._lease.project_id)
-            return draw_when_stable(self._database, session, project, self._stable_total_seconds)
+            return draw_when_stable(
+                self._database, session, project, self._stable_total_seconds, self._embeddings
+            )
 
     def _project(self) -> Project:
         with self._database.read() as session:

@@ -1,6 +1,7 @@
 """What a sync job does beyond reading: keep the window filled and ask for what is due."""
 
 import logging
+from functools import partial
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -9,6 +10,7 @@ from backend.labelstudio import LabelStudio
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
 from backend.rounds.embed import missing
+from backend.rounds.embedded import pool_embeddings
 from backend.rounds.mirror import annotated_task_ids
 from backend.rounds.publish import Publisher
 from backend.rounds.rank import Ranker
@@ -39,6 +41,7 @@ def sync_and_fill(context: ProjectContext, lease: Lease) -> None:
         context.client,
         lease,
         stable_total_seconds=context.settings.stable_total_seconds,
+        embeddings=partial(pool_embeddings, context),
     ).run()
     Rules(context.database, context.client, lease).read()
     project = context.project()
