@@ -117,10 +117,14 @@ def _document(settings: Settings, database: "Database", number: int | None) -> d
 
 
 def _render(document: dict[str, Any]) -> RenderableType:
+    from backend.commands.curves import curves_table
     from backend.commands.tables import installation_line, project_table
 
     parts: list[RenderableType] = [installation_line(document)]
     parts += [project_table(overview) for overview in document["projects"]]
+    if len(document["projects"]) == 1:
+        curves = curves_table(document["projects"][0])
+        parts += [curves] if curves is not None else []
     if not document["projects"]:
         parts.append("No project is connected yet: asknext connect --url … --project …")
     return Group(*parts)
