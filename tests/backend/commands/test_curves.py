@@ -1,5 +1,7 @@
 """The curves in a terminal: what each validation set says, the test set sealed."""
 
+import io
+
 from rich.console import Console
 
 from backend.commands.curves import ROUNDS_SHOWN, curves_table
@@ -14,9 +16,9 @@ def record(number, **metrics):
 
 
 def printed(*records):
-    console = Console(width=160, record=True, quiet=True)
+    console = Console(width=160, file=io.StringIO())
     console.print(curves_table({"rounds": list(records)}))
-    return console.export_text()
+    return console.file.getvalue()
 
 
 def test_each_set_has_its_own_column_and_the_test_set_stays_sealed():
