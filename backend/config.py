@@ -70,41 +70,6 @@ class NamedReference(BaseModel):
         return self
 
 
-class NamedReference(BaseModel):
-    """Where the model will be used, as a sample: exactly one of the three ways to name it.
-
-    A file is a name within the data folder's `references`: what is typed into Label Studio must not
-    read any other file of the server.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    field: str | None = Field(default=None, min_length=1)
-    value: str | int | float | bool | None = None
-    tab: str | None = Field(default=None, min_length=1)
-    file: str | None = Field(default=None, min_length=1, max_length=200)
-
-    @field_validator("file")
-    @classmethod
-    def _file_is_a_name(cls, value: str | None) -> str | None:
-        if value is not None and (value.startswith(".") or set(value) & set("/\\\0")):
-            raise ValueError(
-                "a file or folder inside `references` of the data folder is named without any path"
-            )
-        return value
-
-    @model_validator(mode="after")
-    def _names_one(self) -> "NamedReference":
-        if sum(way is not None for way in (self.field, self.tab, self.file)) != 1:
-            raise ValueError(
-                'name the reference in one way: {"field": "site", "value": "B"}, '
-                '{"tab": "Production"} or {"file": "production.csv"}'
-            )
-        if (self.field is None) != (self.value is None):
-            raise ValueError("field and value go together")
-        return self
-
-
 class QueueConfig(BaseModel):
     """The configuration of a project's queue, as typed into Label Studio's extra params."""
 
@@ -178,10 +143,6 @@ class QueueConfig(BaseModel):
     test_set: NamedTestSet | None = Field(
         default=None,
         description="A test set that is there already: ground truth, task ids or a field's value.",
-    )
-    reference: NamedReference | None = Field(
-        default=None,
-        description="Where the model will be used: a field's value, a tab's tasks or a file.",
     )
     reference: NamedReference | None = Field(
         default=None,
