@@ -11,7 +11,7 @@ from functools import partial
 
 import redis
 import sqlalchemy as sa
-from rq import Queue
+from rq import Queue, Retry
 from rq.serializers import JSONSerializer
 
 from backend import engine
@@ -48,6 +48,8 @@ JOB_TIMEOUT_SECONDS: dict[WorkKind, int] = {
     "clean": 3600,
 }
 BACKTEST_TIMEOUT_SECONDS = 4 * 3600
+# RQ pushes a job again whose worker died, and the last time it only notes that it gave up.
+BACKTEST_RETRIES = requests.MOST_ATTEMPTS
 FAILURE_KEPT_SECONDS = 24 * 3600
 # Syncs of one project keep this distance: events that come faster share one.
 SYNC_SPACING_SECONDS = 0.5
@@ -145,6 +147,7 @@ def push_backtest(settings: Settings, identifier: str, batches: int | None = Non
                 identifier,
                 number,
                 job_timeout=BACKTEST_TIMEOUT_SECONDS,
+                retry=Retry(max=BACKTEST_RETRIES),
                 result_ttl=0,
                 failure_ttl=FAILURE_KEPT_SECONDS,
             )
@@ -155,6 +158,8 @@ def push_backtest(settings: Settings, identifier: str, batches: int | None = Non
 def backtest(identifier: str, number: int) -> None:
     """Make one batch of a backtest's runs; -1 prepares it and pushes its batches."""
     settings = Settings.load()
+    if not requests.attempt(settings, identifier, number):
+        return
     try:
         if number >= 0:
             requests.make(settings, identifier, number)
@@ -165,7 +170,7 @@ def backtest(identifier: str, number: int) -> None:
         known = isinstance(error, AskNextError)
         requests.fail(settings, identifier, str(error) if known else f"It failed: {error!r}")
         if not known:
-            raise
+            logger.exception("The backtest %s failed.", identifier)
 
 
 def _labelled_project(settings: Settings, number: int) -> LabelledData:

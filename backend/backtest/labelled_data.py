@@ -46,17 +46,7 @@ class LabelledData:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        n = len(self.labels)
-        if n < LEAST_ITEMS:
-            raise BacktestError(
-                f"There are {n} labelled items; a backtest needs {LEAST_ITEMS} at least, and some "
-                "hundreds to see a difference. Label more first."
-            )
-        if len(np.unique(self.labels)) < 2:
-            raise BacktestError(
-                f"All {n} items have the same label, {self.classes[self.labels[0]]!r}; name the "
-                "column that holds the labels with --label-column."
-            )
+        check_labels(self.labels, self.classes)
         bad = np.flatnonzero(~np.isfinite(self.embeddings).all(axis=1))
         if len(bad):
             raise BacktestError(
@@ -124,6 +114,21 @@ class LabelledData:
                 stored.get("test"),
                 tuple(rest["warnings"]),
             )
+
+
+def check_labels(labels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
+    """Raise BacktestError where the labels (n,) are too few or all the same."""
+    n = len(labels)
+    if n < LEAST_ITEMS:
+        raise BacktestError(
+            f"There are {n} labelled items; a backtest needs {LEAST_ITEMS} at least, and some "
+            "hundreds to see a difference. Label more first."
+        )
+    if len(np.unique(labels)) < 2:
+        raise BacktestError(
+            f"All {n} items have the same label, {classes[labels[0]]!r}; name the "
+            "column that holds the labels with --label-column."
+        )
 
 
 def metadata_column(values: list[Any]) -> NDArray[Any]:

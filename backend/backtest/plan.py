@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 import strategies
 from backend.backtest.labelled_data import BacktestError, LabelledData
 from backend.models.ensemble import Kind
+from backend.models.input_properties import NAMES
 from strategies.combining.group_limit import GroupLimit
+from strategies.metadata_columns import PROPERTY_PREFIXES
 
 RANDOM = "random"
 DEFAULT_STRATEGIES = ("auto", "margin", "margin_k_means", "badge", RANDOM)
@@ -24,8 +26,10 @@ TEST_SHARE, MOST_TEST_ITEMS = 0.25, 2_000
 VALIDATION_SHARE, MOST_VALIDATION_ITEMS = 0.1, 50
 # Of the pool; where it is used up, every strategy ends with the same labels.
 BUDGET_SHARE, LEAST_ROUNDS, LEAST_BATCH = 0.6, 8, 5
+# Looked at for the size of the smallest pool, so that a few more seeds keep the same budget.
+LEAST_SPLITS = 20
 # Changes whenever the same settings would give other runs.
-_REVISION = 1
+_REVISION = 2
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,22 @@ def fitted_plan(
     budget: int | None = None,
     group_limit: int = 1,
     members: int = 10,
+    seeds: int = 1,
 ) -> tuple[Plan, tuple[str, ...]]:
     """The settings for this data, what was not given chosen to suit it; sentences about it.
 
-    Raises BacktestError for a budget that the pool or the batch does not allow.
+    Raises BacktestError for a budget that the pool or the batch does not allow, and for data of
+    which nothing can be kept to test.
     """
-    pool = len(split(data, 0, MOST_VALIDATION_ITEMS).pool)
+    # Groups of unlike sizes leave pools of unlike sizes: the budget must fit the smallest.
+    drawn = [split(data, n, MOST_VALIDATION_ITEMS) for n in range(max(seeds, LEAST_SPLITS))]
+    pool = min(len(one.pool) for one in drawn)
+    if not len(drawn[0].test) or not pool:
+        raise BacktestError(
+            "No items can be kept to test on: all belong together, by one group or one repeated "
+            "content, and what belongs together is never split. Name another --group-column, or "
+            "add other items."
+        )
     notes: list[str] = []
     if budget is None:
         budget = min(DEFAULT_BUDGET, max(int(pool * BUDGET_SHARE), 2 * LEAST_BATCH))
@@ -112,13 +126,12 @@ def split(data: LabelledData, seed: int, validation: int, first: int = 0) -> Spl
     if data.test is None:
         wanted = min(int(len(data) * TEST_SHARE), MOST_TEST_ITEMS)
         order = rng.permutation(len(sizes))
-        start = _taken(sizes[order], wanted, len(data) // 2)
-        role[order[:start]] = 1
-        rest = order[start:]
+        role[order[_taken(sizes[order], wanted, len(data) // 2)]] = 1
+        rest = order[role[order] == 0]
     else:
         role[units[data.test]] = 1
         rest = rng.permutation(np.flatnonzero(role == 0))
-    role[rest[: _taken(sizes[rest], validation, int(sizes[rest].sum()) // 5)]] = 2
+    role[rest[_taken(sizes[rest], validation, int(sizes[rest].sum()) // 5)]] = 2
     of_item = role[units]
     test = of_item == 1 if data.test is None else data.test
     # What shares a group with a test item that was named neither trains nor tests.
@@ -127,14 +140,15 @@ def split(data: LabelledData, seed: int, validation: int, first: int = 0) -> Spl
     return Split(np.flatnonzero(test), np.flatnonzero(of_item == 2), pool, initial)
 
 
-def _taken(sizes: NDArray[np.int64], wanted: int, most: int) -> int:
-    """How many of the first groups reach `wanted` items and do not exceed `most`."""
-    reached = np.cumsum(sizes)
+def _taken(sizes: NDArray[np.int64], wanted: int, most: int) -> NDArray[np.int64]:
+    """The first groups that reach `wanted` items and do not exceed `most`, larger ones left out."""
+    fitting = np.flatnonzero(sizes <= most)
+    reached = np.cumsum(sizes[fitting])
     count = int(np.searchsorted(reached, wanted)) + 1 if wanted > 0 else 0
-    count = min(count, len(sizes))
+    count = min(count, len(fitting))
     while count and reached[count - 1] > most:
         count -= 1
-    return count
+    return fitting[:count]
 
 
 def validation_size(plan: Plan) -> int:
@@ -167,10 +181,18 @@ def specification(spec: Any, data: LabelledData, plan: Plan) -> strategies.Speci
         raise BacktestError(
             f"The strategy {name} needs groups; name their column with --group-column."
         )
-    if measured := sorted(column for column in whole.columns if ":" in column):
+    lacking = whole.columns - set(data.metadata)
+    if measured := sorted(column for column in lacking if column.startswith(PROPERTY_PREFIXES)):
+        known = NAMES["text" if measured[0].startswith("text:") else "image"]
+        if measured[0] not in known:
+            raise BacktestError(
+                f"The strategy {name} reads {measured[0]}, and there is no property of that name; "
+                f"there are {', '.join(known)}."
+            )
         raise BacktestError(
-            f"The strategy {name} reads {measured[0]}, which a backtest does not measure; give it "
-            "as a column of the data, or leave the strategy out."
+            f"The strategy {name} reads {measured[0]}, which is not measured here: a file must "
+            "hold the contents of that kind, and a project's own strategy must read such "
+            "properties. Give it as a column of the data, or leave the strategy out."
         )
     if missing := sorted(whole.columns - set(data.metadata)):
         raise BacktestError(

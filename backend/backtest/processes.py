@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -86,6 +87,16 @@ def make_batch(folder: Path, runs: Sequence[Run]) -> str | None:
 def _begin(rounds: Any) -> None:
     global _rounds_done
     _rounds_done = rounds
+    # A worker process that only waits for its next batch does not see that nobody is left to send
+    # one.
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _check(future: "Future[str | None]") -> None:

@@ -38,15 +38,18 @@ def project_data(context: ProjectContext) -> LabelledData:
             "--data."
         )
     ids = [*training.task_ids, *held_out.task_ids]
+    hashes = [*training.hashes, *held_out.hashes]
+    measured = {} if context.properties is None else context.properties.columns(hashes)
     name = context.config.group_by
     names = sorted({column for task in ids for column in fields.get(task, {})})
     return LabelledData(
         np.concatenate([training.embeddings, held_out.embeddings]).astype(np.float32),
         np.concatenate([training.labels, held_out.labels]),
         context.schema.classes,
-        np.array([key.hex() for key in (*training.hashes, *held_out.hashes)]),
+        np.array([key.hex() for key in hashes]),
         None if name is None else groups(fields, ids, name),
-        {
+        measured
+        | {
             column: metadata_column([fields.get(task, {}).get(column) for task in ids])
             for column in names
         },

@@ -1,7 +1,8 @@
 """From a labelled table to the data of a backtest: labels, groups, and cached embeddings."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.backtest.labelled_data import BacktestError, LabelledData, metadata_column
+from backend.backtest.labelled_data import (
+    BacktestError,
+    LabelledData,
+    check_labels,
+    metadata_column,
+)
 from backend.backtest.table import Columns, choose_columns, read_table
 from backend.data_table import Row, Table
 from backend.models.embedding_cache import EmbeddingCache
 from backend.models.embedding_pipeline import embed_slice
 from backend.models.encoder import Encoder, Kind, load_encoder
+from backend.models.input_properties import PropertyCache
 from backend.rounds.mirror import LONGEST_FIELD, content_hash
+from backend.rounds.specification import reads_properties
+from strategies import Specification
 
 # More distinct values than this share of the rows, and the column hardly holds classes.
 _MOST_CLASSES = 0.2
@@ -32,7 +41,8 @@ def _silent(done: int, total: int) -> None:
 class Source:
     """What to read: a file, its columns (None: chosen by name), and the embeddings or the encoder.
 
-    `embeddings` is an .npy file with a row for each row of the file.
+    `embeddings` is an .npy file with a row for each row of the file. Without `may_read_files` a
+    path in a row is not followed: whoever sent the rows need not have the right to read here.
     """
 
     path: Path
@@ -42,12 +52,19 @@ class Source:
     group: str | None = None
     embeddings: Path | None = None
     encoder: str = "auto"
+    may_read_files: bool = True
 
 
-def read_data(source: Source, cache_folder: Path, tell: Tell = _silent) -> LabelledData:
+def read_data(
+    source: Source,
+    cache_folder: Path,
+    tell: Tell = _silent,
+    strategies: Iterable[Specification] = (),
+) -> LabelledData:
     """The labelled data of a file; what is not embedded yet is embedded and cached.
 
-    `tell` gets how many contents of how many are embedded.
+    Where one of `strategies` reads measured properties of contents ("image:sharpness", …) they are
+    measured, and are among the metadata. `tell` gets how many contents of how many are embedded.
     Raises BacktestError with the row or column that is wrong and the mend.
     """
     table = read_table(source.path)
@@ -59,7 +76,15 @@ def read_data(source: Source, cache_folder: Path, tell: Tell = _silent) -> Label
         group=source.group,
         embedded=source.embeddings is not None,
     )
-    labels, kept = _labels(table, columns.label)
+    if columns.image is not None and not source.may_read_files:
+        raise BacktestError(
+            f"The column {columns.image!r} holds paths of images, which are not read for a "
+            "request; use `asknext backtest --data FILE` where the images are."
+        )
+    names, kept = _labels(table, columns.label)
+    classes = tuple(sorted(set(names)))
+    number = {name: place for place, name in enumerate(classes)}
+    labels = np.array([number[name] for name in names], dtype=np.int64)
     warnings = [
         f"{columns.label!r} is the label"
         + (f", {columns.group!r} the group" if columns.group else "")
@@ -68,25 +93,30 @@ def read_data(source: Source, cache_folder: Path, tell: Tell = _silent) -> Label
     ]
     if len(kept) < len(table.rows):
         warnings.append(f"{len(table.rows) - len(kept)} rows without a label are left out.")
+    kind: Kind = "text" if columns.text is not None else "image"
+    column = columns.text or columns.image
+    measured = column is not None and any(reads_properties(one, kind) for one in strategies)
+    contents = None
+    if column is not None and (measured or source.embeddings is None):
+        contents = _Contents(table, kept, column, kind)
+    check_labels(labels, classes)  # before the long part
     if source.embeddings is not None:
         embeddings = _given(source.embeddings, table)[kept]
         keys = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in embeddings]
     else:
-        kind: Kind = "text" if columns.text is not None else "image"
-        column = columns.text or columns.image or ""
-        contents = [_content(table, row, column, kind) for row in kept]
-        keys = [_key(content) for content in contents]
-        encoder = load_encoder(source.encoder, kind)
-        embeddings = _embedded(encoder, cache_folder, keys, contents, tell, table, kept)
-    classes = tuple(sorted(set(labels)))
-    number = {name: place for place, name in enumerate(classes)}
+        assert contents is not None  # choose_columns found a content, or raised
+        embeddings = _embedded(load_encoder(source.encoder, kind), cache_folder, contents, tell)
+        keys = contents.keys
+    metadata = _metadata(table, kept, columns)
+    if measured and contents is not None:
+        metadata = _properties(cache_folder, contents, tell) | metadata
     return LabelledData(
         np.ascontiguousarray(embeddings, dtype=np.float32),
-        np.array([number[label] for label in labels], dtype=np.int64),
+        labels,
         classes,
         np.array([key.hex() for key in keys]),
         _groups(table, kept, columns.group),
-        _metadata(table, kept, columns),
+        metadata,
         warnings=tuple(warnings),
     )
 
@@ -149,6 +179,26 @@ def _given(path: Path, table: Table) -> NDArray[np.float32]:
     return values
 
 
+class _Contents:
+    """The texts or images of the rows `kept`; images are read anew whenever they are needed.
+
+    `keys` are the digests of the rows' contents, `row_of` the first row of each content.
+    """
+
+    def __init__(self, table: Table, kept: Sequence[int], column: str, kind: Kind) -> None:
+        self.table, self.kind = table, kind
+        self._column = column
+        self.keys = [_key(_content(table, row, column, kind)) for row in kept]
+        self.row_of: dict[bytes, int] = {}
+        for key, row in zip(self.keys, kept, strict=True):
+            self.row_of.setdefault(key, row)
+
+    def items(self, keys: Iterable[bytes]) -> Iterator[tuple[bytes, str | bytes]]:
+        """The contents of these keys, one after the other."""
+        for key in keys:
+            yield key, _content(self.table, self.row_of[key], self._column, self.kind)
+
+
 def _content(table: Table, row: int, column: str, kind: Kind) -> str | bytes:
     value = table.rows[row].get(column)
     if not isinstance(value, str) or not value.strip():
@@ -175,31 +225,42 @@ def _key(content: str | bytes) -> bytes:
 
 
 def _embedded(
-    encoder: Encoder,
-    folder: Path,
-    keys: Sequence[bytes],
-    contents: Sequence[str | bytes],
-    tell: Tell,
-    table: Table,
-    kept: Sequence[int],
+    encoder: Encoder, folder: Path, contents: _Contents, tell: Tell
 ) -> NDArray[np.float32]:
     cache = EmbeddingCache(folder, encoder.fingerprint, encoder.dimension)
-    have = cache.contains(keys)
-    pairs = zip(keys, contents, have, strict=True)
-    missing = {key: content for key, content, known in pairs if not known}
+    total = len(contents.row_of)
+    missing = [key for key in contents.row_of if key not in cache]
     while missing:
-        before = len(keys) - len(missing)
+        before = total - len(missing)
 
         def progress(done: int, before: int = before) -> None:
-            tell(before + done, len(keys))
+            tell(before + done, total)
 
-        report = embed_slice(encoder, cache, missing.items(), _SLICE_SECONDS, progress)
+        items = contents.items(missing)
+        report = embed_slice(encoder, cache, items, _SLICE_SECONDS, progress)
         if report.failed:
             key, reason = next(iter(report.failed.items()))
-            row = kept[list(keys).index(key)]
-            raise BacktestError(f"{table.where(row)} cannot be embedded: {reason}")
-        missing = {key: content for key, content in missing.items() if key not in cache}
-    return cache.get(keys)
+            place = contents.table.where(contents.row_of[key])
+            raise BacktestError(f"{place} cannot be embedded: {reason}")
+        missing = [key for key in missing if key not in cache]
+    return cache.get(contents.keys)
+
+
+def _properties(folder: Path, contents: _Contents, tell: Tell) -> dict[str, NDArray[Any]]:
+    """The measured columns of the contents; texts are measured against the file's own texts."""
+    everything = hashlib.blake2b(b"".join(sorted(contents.row_of)), digest_size=16).hexdigest()
+    total = len(contents.row_of)
+    # No project has the number 0.
+    cache = PropertyCache(folder, contents.kind, 0, everything, total)
+    if cache.needs_corpus:
+        cache.read_corpus(str(text) for _, text in contents.items(contents.row_of))
+    keys = list(contents.row_of)
+    have = cache.contains(keys)
+    missing = [key for key, known in zip(keys, have, strict=True) if not known]
+    with closing(cache.measured(contents.items(missing))) as measured:
+        for done, _ in enumerate(measured, total - len(missing) + 1):
+            tell(done, total)
+    return dict(cache.columns(contents.keys))
 
 
 def _groups(table: Table, kept: Sequence[int], column: str | None) -> NDArray[np.str_] | None:

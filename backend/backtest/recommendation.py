@@ -71,6 +71,15 @@ def recommend(
         f"{seeds} seeds and these test items a difference below {_number(limit)} points is not "
         "visible. More labelled items or --seeds would show smaller ones."
     )
+    if promising := [name for name in ranked if told_apart[name] > 0]:
+        best = promising[0]
+        text = (
+            f"No difference found that stands on the {len(reporting)} seeds kept for the check: "
+            f"over all {seeds} seeds {best} is above random selection, "
+            f"{_points(differences[best])} of accuracy over the curve, but on those alone it is "
+            f"{_points(_on(curves, best, RANDOM, resampling, reporting))}. More --seeds would "
+            "settle it."
+        )
     return Recommendation(None, text + _warning(harmful), differences[best])
 
 

@@ -7,10 +7,13 @@ asked, so that asking again goes on with the same backtest.
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import strategies
 from backend.backtest.analysis import analyse
 from backend.backtest.kept import Kept, in_batches
 from backend.backtest.labelled_data import LabelledData
@@ -21,7 +24,7 @@ from backend.backtest.plan import (
     named,
     specification,
 )
-from backend.backtest.processes import make_batch
+from backend.backtest.processes import DEFAULT_JOBS, make_batch
 from backend.backtest.reading import Source, read_data
 from backend.backtest.runs import Run
 from backend.backtest.written import read_strategies
@@ -33,6 +36,8 @@ COLUMNS = ("label_column", "text_column", "image_column", "group_column")
 NUMBERS = {"batch": None, "budget": None, "seeds": DEFAULT_SEEDS, "group_limit": 1}
 KNOWN = ("project", "rows", "strategies", "encoder", *COLUMNS, *NUMBERS)
 MOST_SEEDS = 1_000
+# Of one job, where its worker dies each time: it would die for ever, mostly for want of memory.
+MOST_ATTEMPTS = 3
 
 
 def ask(settings: Settings, document: Any) -> str:
@@ -45,7 +50,11 @@ def ask(settings: Settings, document: Any) -> str:
     identifier = hashlib.sha256(text.encode()).hexdigest()[:16]
     folder = _folder(settings, identifier)
     write_private_file(folder / "request.json", text)
-    (folder / "error.txt").unlink(missing_ok=True)
+    # A project has perhaps other labels by now; what is the same is not made again.
+    for name in ("error.txt", "result.json"):
+        (folder / name).unlink(missing_ok=True)
+    for counted in folder.glob("attempts *"):
+        counted.unlink(missing_ok=True)
     return identifier
 
 
@@ -56,6 +65,7 @@ def prepare(settings: Settings, identifier: str, of_project: Callable[[int], Lab
     """
     folder = _folder(settings, identifier)
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+    chosen = named(request["strategies"])
     if request["project"] is not None:
         data = of_project(request["project"])
     else:
@@ -67,17 +77,31 @@ def prepare(settings: Settings, identifier: str, of_project: Callable[[int], Lab
             text=request["text_column"],
             group=request["group_column"],
             encoder=request["encoder"],
+            may_read_files=False,
         )
-        data = read_data(source, settings.embeddings_dir)
-    plan, notes = fitted_plan(data, request["batch"], request["budget"], request["group_limit"])
-    chosen = named(request["strategies"])
+        parsed = [strategies.parse(spec) for spec in chosen.values()]
+        tell = partial(_tell, folder / "contents.json")
+        data = read_data(source, settings.embeddings_dir, tell, strategies=parsed)
+    plan, notes = fitted_plan(
+        data,
+        request["batch"],
+        request["budget"],
+        request["group_limit"],
+        seeds=request["seeds"],
+    )
     for spec in chosen.values():
         specification(spec, data, plan)
     kept = Kept.of(settings.data_dir / "backtest", data, plan)
     prepared = {"folder": str(kept.folder), "strategies": chosen, "notes": notes}
     prepared |= {"seeds": request["seeds"]}
     write_private_file(folder / "prepared.json", json.dumps(prepared))
-    return len(in_batches(_runs(prepared)))
+    return len(in_batches(_runs(prepared), DEFAULT_JOBS))
+
+
+def _tell(path: Path, done: int, total: int) -> None:
+    """Note how many contents are embedded, once a second or so."""
+    if done == total or not path.exists() or path.stat().st_mtime < time.time() - 1:
+        write_private_file(path, json.dumps({"done": done, "total": total}))
 
 
 def make(settings: Settings, identifier: str, number: int) -> None:
@@ -86,8 +110,9 @@ def make(settings: Settings, identifier: str, number: int) -> None:
     prepared = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
     kept = Kept(Path(prepared["folder"]))
     runs = _runs(prepared)
-    missing = [run for run in in_batches(runs)[number] if not kept.has(run)]
+    missing = [run for run in in_batches(runs, DEFAULT_JOBS)[number] if not kept.has(run)]
     problem = make_batch(kept.folder, missing) if missing else None
+    (folder / f"attempts {number}").unlink(missing_ok=True)
     if problem is not None:
         fail(settings, identifier, problem)
     elif all(kept.has(run) for run in runs):
@@ -99,6 +124,21 @@ def make(settings: Settings, identifier: str, number: int) -> None:
         write_private_file(folder / "result.json", json.dumps(found.document()))
 
 
+def attempt(settings: Settings, identifier: str, number: int) -> bool:
+    """Note that a job begins; whether it may, for one whose worker died too often may not."""
+    path = _folder(settings, identifier) / f"attempts {number}"
+    made = int(path.read_text(encoding="utf-8")) if path.exists() else 0
+    if made >= MOST_ATTEMPTS:
+        why = (
+            f"Its worker died {made} times, perhaps for want of memory; ask for it again with "
+            "fewer items or strategies, or run `asknext backtest` where there is more."
+        )
+        fail(settings, identifier, why)
+        return False
+    write_private_file(path, str(made + 1))
+    return True
+
+
 def fail(settings: Settings, identifier: str, why: str) -> None:
     """Note why a backtest ended."""
     write_private_file(_folder(settings, identifier) / "error.txt", why)
@@ -106,6 +146,8 @@ def fail(settings: Settings, identifier: str, why: str) -> None:
 
 def state_of(settings: Settings, identifier: str) -> dict[str, Any]:
     """`state` (waiting, running, done or failed), the runs `done` of `total`, `result`, `error`.
+
+    `contents` are those embedded so far, `done` of `total`; None where all were known.
 
     Raises RequestError for an id that nobody asked for.
     """
@@ -115,7 +157,9 @@ def state_of(settings: Settings, identifier: str) -> dict[str, Any]:
             "id", f"There is no backtest {identifier}.", "POST /api/backtests starts one.", 404
         )
     found: dict[str, Any] = {"id": identifier, "state": "waiting", "done": 0, "total": None}
-    found |= {"result": None, "error": None}
+    found |= {"contents": None, "result": None, "error": None}
+    if (folder / "contents.json").exists():
+        found["contents"] = json.loads((folder / "contents.json").read_text(encoding="utf-8"))
     if (folder / "prepared.json").exists():
         prepared = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
         runs, kept = _runs(prepared), Kept(Path(prepared["folder"]))

@@ -115,12 +115,12 @@ def backtest(
             source = Source(
                 data, label_column, text_column, image_column, group_column, embeddings, encoder
             )
-            labelled = _of_file(settings, source, progress)
+            labelled = _of_file(settings, source, progress, chosen)
             title = data.name
         else:
             labelled = _of_project(settings, project or 0)
             title = f"project {project}"
-        plan, notes = fitted_plan(labelled, batch, budget, group_limit)
+        plan, notes = fitted_plan(labelled, batch, budget, group_limit, seeds=seeds)
         for spec in chosen.values():
             specification(spec, labelled, plan)
         for note in (*labelled.warnings, *notes):
@@ -164,18 +164,22 @@ def _strategies(listed: str | None, single: list[str]) -> dict[str, Any]:
         raise ConfigurationError(error.path, error.message) from error
 
 
-def _of_file(settings: Settings, source: Any, progress: "Progress") -> "LabelledData":
+def _of_file(
+    settings: Settings, source: Any, progress: "Progress", chosen: dict[str, Any]
+) -> "LabelledData":
     from backend.backtest.reading import read_data
+    from strategies import parse
 
     task = None
 
     def tell(done: int, total: int) -> None:
         nonlocal task
         if task is None:
-            task = progress.add_task("Embedding", total=total)
+            task = progress.add_task("Contents", total=total)
         progress.update(task, completed=done, total=total)
 
-    return read_data(source, settings.embeddings_dir, tell)
+    parsed = [parse(spec) for spec in chosen.values()]
+    return read_data(source, settings.embeddings_dir, tell, parsed)
 
 
 def _of_project(settings: Settings, number: int) -> "LabelledData":

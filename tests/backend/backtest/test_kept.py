@@ -1,5 +1,12 @@
 """Outcomes are kept as they come: a stopped backtest goes on, and adds only what is new."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -35,6 +42,45 @@ def test_worker_processes_make_what_one_process_makes_and_only_what_is_missing(k
         for name in ("test", "picked", "predictions"):
             assert (getattr(found, name) == getattr(expected, name)).all()
     make_all(kept, runs, 2, lambda done: pytest.fail(f"{done} rounds were made again"))
+
+
+def test_workers_end_when_the_command_is_killed(tmp_path):
+    """A worker that waits for its next batch would wait for ever."""
+    program = (
+        "import multiprocessing, os, sys, time\n"
+        "from backend.backtest import processes\n"
+        "if __name__ == '__main__':\n"
+        "    context = multiprocessing.get_context('spawn')\n"
+        "    rounds = context.SimpleQueue()\n"
+        "    pool = processes.ProcessPoolExecutor(1, context, processes._begin, (rounds,))\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    script = tmp_path / "command.py"
+    script.write_text(program)
+    command = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    worker = int(command.stdout.readline())
+    assert is_alive(worker)
+    command.kill()
+    command.wait()
+    command.stdout.close()
+    until = time.monotonic() + 30
+    while is_alive(worker) and time.monotonic() < until:
+        time.sleep(0.05)
+    alive = is_alive(worker)
+    if alive:
+        os.kill(worker, signal.SIGKILL)
+    assert not alive
+
+
+def is_alive(process):
+    """Whether a process runs; one that has ended and waits to be collected does not."""
+    try:
+        os.kill(process, 0)
+        state = Path(f"/proc/{process}/stat")
+        return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
 
 
 def test_other_data_or_settings_are_another_backtest(kept, tmp_path):

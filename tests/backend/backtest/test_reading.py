@@ -4,10 +4,16 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import strategies
 from backend.backtest.labelled_data import BacktestError, LabelledData
+from backend.backtest.plan import Plan
 from backend.backtest.reading import Source, read_data
+from backend.backtest.runs import Run, make_runs
 from backend.backtest.table import choose_columns, read_table
+from strategies.properties.images import IMAGE_PROPERTIES
+from strategies.properties.texts import TEXT_PROPERTIES
 from tests.backend.text_project import SENTENCES
 
 
@@ -82,6 +88,66 @@ def test_rows_without_a_label_are_left_out_with_their_embeddings(tmp_path):
     assert len(data) == len(values) - 2
     assert data.embeddings[3].tolist() == embeddings[4].tolist()
     assert "2 rows without a label" in " ".join(data.warnings)
+
+
+def parsed(*specs):
+    return [strategies.parse(spec) for spec in specs]
+
+
+def test_properties_of_texts_are_measured_where_a_strategy_reads_them(tmp_path):
+    path = written(tmp_path / "d.jsonl", rows())
+    assert not any(":" in name for name in read(path, tmp_path).metadata)
+    source = Source(path, encoder="static")
+    data = read_data(source, tmp_path / "cache", strategies=parsed("margin", "rare_properties"))
+    assert set(TEXT_PROPERTIES) | {"id", "page"} == set(data.metadata)
+    longest = max(rows(), key=lambda row: len(row["text"]))["id"]
+    assert data.metadata["id"][np.argmax(data.metadata["text:characters"])] == longest
+    runs = [
+        Run("rare_properties", 0),
+        Run({"spread_properties": {"columns": ["text:characters"]}}, 0),
+    ]
+    rare, spread = make_runs(data, Plan(batch=10, budget=20), runs)
+    assert set(rare.picked.tolist()) != set(spread.picked.tolist())
+
+
+def test_properties_are_measured_beside_given_embeddings(tmp_path):
+    path = written(tmp_path / "d.jsonl", rows())
+    np.save(tmp_path / "e.npy", np.random.default_rng(0).normal(size=(len(rows()), 4)))
+    source = Source(path, embeddings=tmp_path / "e.npy")
+    data = read_data(source, tmp_path / "cache", strategies=parsed("spread_properties"))
+    assert set(TEXT_PROPERTIES) <= set(data.metadata)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """48 noisy squares, the first of them the brightest, with their table."""
+    rng = np.random.default_rng(0)
+    values = []
+    for number in range(48):
+        light = 250 if number == 0 else 60 + number
+        pixels = np.clip(rng.normal(light, 5, size=(40, 40)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"münze {number}.png")
+        values.append({"file": f"münze {number}.png", "label": "ab"[number % 2]})
+    return written(tmp_path / "photos.jsonl", values)
+
+
+def test_images_are_embedded_and_measured(photos, tmp_path):
+    source = Source(photos)
+    data = read_data(source, tmp_path / "cache", strategies=parsed("rare_properties"))
+    assert data.embeddings.shape == (48, 1280)
+    assert set(IMAGE_PROPERTIES) == set(data.metadata)
+    assert np.argmax(data.metadata["image:brightness"]) == 0
+
+
+def test_an_image_that_is_none_is_told_with_its_line(photos, tmp_path):
+    (tmp_path / "münze 5.png").write_bytes(b"no image")
+    with pytest.raises(BacktestError, match=r"line 6 of photos\.jsonl cannot be embedded"):
+        read_data(Source(photos), tmp_path / "cache")
+
+
+def test_what_came_in_a_request_makes_no_file_be_read(photos, tmp_path):
+    with pytest.raises(BacktestError, match="not read for a request"):
+        read_data(Source(photos, may_read_files=False), tmp_path / "cache")
 
 
 def test_columns_are_found_by_name_and_by_content(tmp_path):

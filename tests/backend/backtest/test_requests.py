@@ -35,6 +35,7 @@ def test_rows_are_tested_and_the_result_is_read(client, pushed):
     work_off(pushed)
     told = client.get(url).json()
     assert (told["state"], told["done"], told["total"]) == ("done", 8, 8)
+    assert told["contents"] == {"done": len(rows()), "total": len(rows())}
     assert set(told["result"]["strategies"]) == {"margin", "random"}
     again = client.post("/api/backtests", json={"rows": rows(), **SMALL}).json()
     assert again["url"] == url
@@ -47,6 +48,37 @@ def test_a_project_without_labels_fails_with_its_reason(client, pushed, text_pro
     assert told["state"] == "failed"
     assert "wait until" in told["error"]
     assert text_project.label_studio_id == 7
+
+
+def test_asking_again_does_not_give_the_old_result_of_other_labels(client, pushed):
+    url = client.post("/api/backtests", json={"rows": rows(), **SMALL}).json()["url"]
+    work_off(pushed)
+    client.post("/api/backtests", json={"rows": rows(), **SMALL})
+    told = client.get(url).json()
+    assert (told["state"], told["result"]) == ("running", None)
+    work_off(pushed)
+    assert client.get(url).json()["state"] == "done"
+
+
+def test_a_job_whose_worker_died_is_made_again_and_at_last_given_up(client, pushed, settings):
+    asked = client.post("/api/backtests", json={"rows": rows(), **SMALL}).json()
+    jobs.backtest(*pushed.pop(0))
+    for _ in range(requests.MOST_ATTEMPTS):
+        assert requests.attempt(settings, asked["id"], 0)  # and dies
+    jobs.backtest(asked["id"], 0)
+    told = client.get(asked["url"]).json()
+    assert (told["state"], told["done"]) == ("failed", 0)
+    assert "died 3 times" in told["error"]
+    client.post("/api/backtests", json={"rows": rows(), **SMALL})
+    work_off(pushed)
+    assert client.get(asked["url"]).json()["state"] == "done"
+
+
+def test_rows_with_paths_of_images_fail_with_the_way_to_test_them(client, pushed):
+    photos = [{"image": f"/data/{n}.png", "label": "ab"[n % 2]} for n in range(60)]
+    asked = client.post("/api/backtests", json={"rows": photos, "seeds": 1}).json()
+    work_off(pushed)
+    assert "asknext backtest --data" in client.get(asked["url"]).json()["error"]
 
 
 @pytest.mark.parametrize(

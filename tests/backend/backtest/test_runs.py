@@ -133,7 +133,11 @@ def test_margin_learns_faster_than_its_opposite():
     [
         ("random_groups", "--group-column"),
         ({"metadata_balance": {"columns": ["scanner"]}}, "'scanner'"),
-        ({"rare_properties": {"columns": ["text:length"]}}, "text:length"),
+        (
+            {"rare_properties": {"columns": ["text:words"]}},
+            "text:words, which is not measured here",
+        ),
+        ({"rare_properties": {"columns": ["text:length"]}}, "no property .*text:characters"),
     ],
 )
 def test_a_strategy_whose_input_the_data_lacks_is_refused(spec, words):
@@ -158,6 +162,34 @@ def test_settings_that_are_left_out_suit_the_data():
     assert small.budget < 120
     with pytest.raises(BacktestError, match="lower --budget to"):
         fitted_plan(mixture(n=200), batch=20, budget=400)
+
+
+def test_data_that_cannot_be_split_is_refused():
+    data = mixture(group_of=240)
+    with pytest.raises(BacktestError, match="never split"):
+        fitted_plan(data)
+
+
+def test_a_group_of_more_than_half_of_the_items_never_tests_and_leaves_a_test_set():
+    data = mixture(n=240)
+    groups = np.array([f"patient {max(row - 160, 0)}" for row in range(240)])
+    data = type(data)(data.embeddings, data.labels, data.classes, data.keys, groups)
+    for seed in range(20):
+        test = split(data, seed, 20).test
+        assert len(test) == 60
+        assert test.min() > 160
+
+
+def test_the_budget_fits_the_smallest_pool_of_the_seeds():
+    data = mixture(n=240)
+    sizes = [50, 50, 50, *[1] * 90]
+    groups = np.repeat([f"patient {n}" for n in range(len(sizes))], sizes)
+    data = type(data)(data.embeddings, data.labels, data.classes, data.keys, groups)
+    smallest = min(len(split(data, seed, 50).pool) for seed in range(30))
+    assert smallest < len(split(data, 0, 50).pool)
+    fitted_plan(data, batch=1, budget=smallest, seeds=30)
+    with pytest.raises(BacktestError, match=f"pool of {smallest} items"):
+        fitted_plan(data, batch=1, budget=smallest + 1, seeds=30)
 
 
 def test_random_is_always_there_and_names_are_as_they_were_written():

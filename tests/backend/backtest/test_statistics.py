@@ -153,6 +153,19 @@ def test_no_difference_is_admitted_with_the_smallest_that_would_have_been_seen()
     }
 
 
+def test_what_stands_over_all_seeds_but_not_on_those_kept_for_the_check_is_told_so():
+    """The table then says that a strategy is better: the sentence must not say the contrary."""
+    for seed in range(100):
+        data, found = simulated(np.random.default_rng(seed), ("a", "random"), 4, gain=0.12)
+        result = analyse(data, PLAN, found)
+        if result.strategies["a"].told_apart > 0 and result.recommendation.strategy is None:
+            break
+    else:
+        pytest.fail("no draw is between the two")
+    assert result.recommendation.text.startswith("No difference found that stands on the 2 seeds")
+    assert "no strategy can be told" not in result.recommendation.text
+
+
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_too_few_seeds_recommend_nothing(seeds):
     data, found = simulated(np.random.default_rng(7), ("a", "random"), seeds, gain=2.0)
