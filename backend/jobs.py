@@ -12,6 +12,7 @@ from functools import partial
 import redis
 import sqlalchemy as sa
 from rq import Queue, Retry
+from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
 from backend import engine
@@ -151,6 +152,21 @@ def push_backtest(settings: Settings, identifier: str, batches: int | None = Non
                 result_ttl=0,
                 failure_ttl=FAILURE_KEPT_SECONDS,
             )
+    finally:
+        connection.close()
+
+
+def push_abandoned(settings: Settings) -> None:
+    """Push the batches of backtests again whose worker died, a minute or two after it did.
+
+    Idle workers look for them too, but only every few minutes. Other work has leases for this.
+    """
+    connection = engine.connect(settings)
+    try:
+        name = QUEUE_OF["embed"]
+        StartedJobRegistry(name, connection=connection, serializer=JSONSerializer).cleanup()
+    except (redis.RedisError, OSError) as error:
+        logger.warning("The queue engine is away (%s); work waits.", type(error).__name__)
     finally:
         connection.close()
 

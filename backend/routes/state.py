@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,6 +17,8 @@ from backend.store.database import Database
 from backend.store.work import WorkKind
 
 logger = logging.getLogger(__name__)
+
+ABANDONED_EVERY_SECONDS = 15.0
 
 
 class Pusher:
@@ -69,11 +72,15 @@ class Pusher:
             jobs.request_all_syncs(self._database)
         except OperationalError as error:
             logger.warning("The state database is busy (%s); projects sync later.", error.orig)
+        looked_at = time.monotonic()
         while not self._stopped.is_set():
             self._woken.clear()
             try:
                 self.write_nudges()
                 jobs.sweep(self._settings, self._database)
+                if time.monotonic() - looked_at > ABANDONED_EVERY_SECONDS:
+                    looked_at = time.monotonic()
+                    jobs.push_abandoned(self._settings)
             except OperationalError as error:
                 logger.warning("The state database is busy (%s); sweeping again.", error.orig)
             except Exception:

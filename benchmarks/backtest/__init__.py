@@ -1,0 +1,1 @@
+"""Whether a backtest's curves are those of scikit-activeml with scikit-learn's classifier."""
