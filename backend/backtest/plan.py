@@ -201,7 +201,8 @@ def specification(spec: Any, data: LabelledData, plan: Plan) -> strategies.Speci
         )
     if "metadata" in whole.needs and not data.metadata:
         raise BacktestError(
-            f"The strategy {name} reads metadata, and the data has no further columns; add some, "
-            "or leave the strategy out."
+            f"The strategy {name} reads metadata or measured properties, and the data has no "
+            "further columns and no properties that were measured; add columns, configure the "
+            "project with a strategy that reads properties, or leave this one out."
         )
     return whole

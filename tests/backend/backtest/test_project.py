@@ -1,5 +1,6 @@
 """A project's own labels: tested on its hold-outs and control, and nothing else."""
 
+import numpy as np
 import pytest
 
 from backend.backtest.labelled_data import BacktestError
@@ -7,7 +8,10 @@ from backend.backtest.plan import Plan
 from backend.backtest.project import project_data
 from backend.backtest.runs import Run, make_runs
 from backend.rounds import queue
+from backend.rounds.embed import embed
 from tests.backend.text_project import TASK_IDS
+
+PLAN = Plan(batch=5, budget=20)
 
 
 @pytest.fixture
@@ -22,7 +26,7 @@ def test_hold_outs_test_and_never_train(held_out):
     assert data.test.sum() == 24
     assert len(data) == len(TASK_IDS)
     assert "chosen by the project's strategies" in data.warnings[0]
-    (outcome,) = make_runs(data, Plan(batch=5, budget=20), [Run("margin", 0)])
+    (outcome,) = make_runs(data, PLAN, [Run("margin", 0)])
     assert data.test[outcome.test].all()
     assert not data.test[outcome.picked].any()
     with held_out.database.read() as session:
@@ -33,6 +37,19 @@ def test_hold_outs_test_and_never_train(held_out):
 def test_hold_outs_that_are_not_labelled_yet_do_not_test(held_out):
     held_out.annotate_truly([1, *range(5, 61)])
     assert project_data(held_out.context()).test.sum() == 21
+
+
+def test_properties_that_the_project_measures_can_be_tested(held_out):
+    held_out.annotate_truly(TASK_IDS)
+    with pytest.raises(BacktestError, match="configure the project"):
+        make_runs(project_data(held_out.context()), PLAN, [Run("rare_properties", 0)])
+    held_out.update(config=held_out.row().config | {"strategy": "rare_properties"})
+    context = held_out.context()
+    assert embed(context, seconds=60.0, report=lambda **_: None)
+    data = project_data(context)
+    assert np.isfinite(data.metadata["text:characters"]).all()
+    (outcome,) = make_runs(data, PLAN, [Run("rare_properties", 0)])
+    assert len(outcome.picked) == PLAN.budget
 
 
 def test_a_project_without_labels_says_what_to_do(text_project):
