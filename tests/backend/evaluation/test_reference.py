@@ -69,7 +69,7 @@ def test_a_reference_far_from_everything_measured_is_refused() -> None:
 
 def test_too_little_weight_to_speak_of_is_refused() -> None:
     rng = np.random.default_rng(3)
-    few = importance_weights(drawn(rng, 200), drawn(rng, 200), items=np.arange(20))
+    few = importance_weights(drawn(rng, 200), drawn(rng, 300), items=np.arange(20))
     assert few.refusal is not None
     assert "needed: 30 and 10%" in few.refusal
     assert importance_weights(drawn(rng, 0), drawn(rng, 9)).refusal is not None
@@ -135,11 +135,11 @@ def test_in_many_dimensions_the_figure_still_moves_to_the_truth() -> None:
 
 
 def test_weights_that_leave_the_items_away_from_the_reference_are_refused() -> None:
-    """60 rows teach three directions; what differs in another is seen and not mended."""
+    """300 rows teach six directions; what differs in another is seen and not mended."""
     rng = np.random.default_rng(6)
     spread = np.linspace(2.0, 1.0, 12)
-    pool, reference = (rng.normal(size=(n, 12)) * spread for n in (900, 60))
-    reference[:, 9] += 1.5
+    pool, reference = (rng.normal(size=(n, 12)) * spread for n in (900, 300))
+    reference[:, 9] += 0.7
     weights = importance_weights(pool, reference, None, np.arange(300))
     assert weights.left > 0.5
     assert "standard deviations away from it" in weights.refusal
