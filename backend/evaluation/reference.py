@@ -318,8 +318,8 @@ def _refusal(
 ) -> str | None:
     if reference < FEWEST_OF_REFERENCE:
         return (
-            f"No figure for the reference: {reference:,} of its tasks are too few to see how far it "
-            f"is away; name one with {FEWEST_OF_REFERENCE}."
+            f"No figure for the reference: {reference:,} of its tasks are too few to see how far "
+            f"it is away; name one with {FEWEST_OF_REFERENCE}."
         )
     reasons = []
     if uncovered > MOST_UNCOVERED:
