@@ -150,8 +150,16 @@ class _Edges:
         candidates = _joined(self.candidates, np.int32)
         values = _joined(self.values, np.float64)
         order = _stable_order(candidates)
-        references, candidates, values = references[order], candidates[order], values[order]
-        by_reference = _lists(references, candidates, values, count)
+        references = references[order]
+        candidates = candidates[order]
+        values = values[order]
+        starts = _starts(references, count)
+        order = _stable_order(references)
+        del references
+        candidates = candidates[order]
+        values = values[order]
+        by_reference = Lists(starts, candidates, values)
+        del order
         # Within a candidate ascending by reference: the order of its sums is then its own.
         order = _stable_order(by_reference.ids)
         keys = np.repeat(np.arange(count, dtype=np.int32), np.diff(by_reference.starts))
@@ -159,11 +167,6 @@ class _Edges:
             _starts(by_reference.ids, count), keys[order], by_reference.values[order]
         )
         return Graph(by_candidate, by_reference)
-
-
-def _lists(keys: Ids, ids: Ids, values: Floats, count: int) -> Lists:
-    order = _stable_order(keys)
-    return Lists(_starts(keys, count), ids[order], values[order])
 
 
 def _starts(keys: Ids, count: int) -> Indices:
@@ -176,8 +179,11 @@ def _stable_order(keys: Ids) -> Indices:
     # NumPy sorts 16-bit keys by radix, in linear time: low halves first, then high halves.
     order: Indices = np.argsort((keys & 0xFFFF).astype(np.uint16), kind="stable")
     if len(keys) and int(keys.max()) > 0xFFFF:
-        high = (keys >> 16).astype(np.uint16)[order]
-        order = order[np.argsort(high, kind="stable")]
+        # There are some 10^7 edges at most: 32 bits hold their places, in half the memory.
+        short = order.astype(np.int32)
+        del order
+        again = np.argsort((keys >> 16).astype(np.uint16)[short], kind="stable")
+        order = short[again].astype(np.int64)
     return order
 
 
