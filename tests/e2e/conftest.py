@@ -90,7 +90,7 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLabel
         server.wait_until_ready()
         session = LabelStudioSession.log_in(server.url, account)
         second = session.invite(second_account)
-        third = session.invite(Account("third@asknext.local", "asknext-tests-3"))
+        third = session.invite(Account("one-more@asknext.local", "asknext-tests-3"))
         yield LiveLabelStudio(server, account, session, second_account, second, third)
     finally:
         server.stop()

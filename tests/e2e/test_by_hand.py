@@ -185,6 +185,6 @@ def test_what_a_strategy_needs_beyond_one_model_is_made_for_it(connect):
     # Too few labels to learn what the model gets wrong: random, and it is told.
     assert branches("predicted_loss") == {"random"}
     assert "loss-prediction" in driven.rounds()[-1]["note"]
-    driven.label_many(75)
+    driven.label_many(95)
     assert branches("predicted_loss") == {"predicted_loss"}
     assert branches("auto") == {p["branch"] for p in driven.queue() if p["family"] == "strategy"}
