@@ -42,6 +42,48 @@ def show(project: ProjectNumber, as_json: AsJson = False, data_dir: DataDir = No
         console.print(f"{role}: {len(tasks)} tasks: {', '.join(map(str, sorted(tasks)))}")
 
 
+@app.command()
+def near(
+    project: ProjectNumber,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", min=0.01, max=1.0, help="Another than the one in force."),
+    ] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Show what a near-duplicate threshold keeps from training, with the pairs around it."""
+    settings = load_settings(data_dir)
+    with open_state(settings) as database:
+        from backend.rounds.context import ProjectContext
+        from backend.rounds.near_examples import near_examples
+
+        context = ProjectContext(settings, database, find_project(database, project).id)
+        try:
+            document = near_examples(context, threshold)
+        finally:
+            context.close()
+    if as_json:
+        print_json(document)
+        return
+    console.print(f"Threshold [bold]{document['threshold']:.4f}[/]. {escape(document['text'])}")
+    if "by_data" in document:
+        console.print(f"Random pairs of this pool suggest {document['by_data']:.4f}.")
+    table = Table(box=box.SIMPLE)
+    for heading in ("cosine", "trains", "task", "", "hold-out", ""):
+        table.add_column(heading, overflow="fold")
+    for pair in document["examples"]:
+        table.add_row(
+            f"{pair['cosine']:.4f}",
+            "[red]no[/]" if pair["blocked"] else "yes",
+            str(pair["task"]),
+            escape(pair["value"] or ""),
+            str(pair["holdout"]),
+            escape(pair["holdout_value"] or ""),
+        )
+    console.print(table)
+
+
 @app.command("open")
 def open_curve(project: ProjectNumber, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Open the sealed test curve; every look is counted and shown in the status."""

@@ -78,6 +78,7 @@ def _rows(overview: dict[str, Any]) -> list[tuple[str, str]]:
                 else ""
             ),
         ),
+        ("Leak guard", _guard_line(overview["rounds"])),
         ("Control", _control_line(overview)),
         ("People", _people_line(overview["rounds"])),
         ("Lift", _lift_line(holdout.get("comparisons") or [])),
@@ -202,6 +203,22 @@ def _control_line(overview: dict[str, Any]) -> str:
                 f"({powered['low']:.3f} to {powered['high']:.3f})"
             )
     return text
+
+
+def _guard_line(rounds: list[dict[str, Any]]) -> str:
+    """What is too close to a hold-out to train, and how that part differs from the rest."""
+    found = next(
+        (r["metrics"]["leak_guard"] for r in reversed(rounds)
+         if "leak_guard" in (r["metrics"] or {})),
+        None,
+    )  # fmt: skip
+    if found is None:
+        return "not measured yet"
+    text = f"{found['blocked']:,} tasks ({found['share']:.1%}) are too close to a hold-out to train"
+    shift = found.get("shift")
+    if shift:
+        text += f" · they differ by {shift['value']:+.2f} sd at most ({escape(shift['name'])})"
+    return f"{text} · near from a cosine of {found['threshold']:.3f}"
 
 
 def _people_line(rounds: list[dict[str, Any]]) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from backend.evaluation.class_accuracy import class_accuracies
 from backend.evaluation.clustered_proportion import proportion
+from backend.evaluation.covariates import differences_to_rest
 from backend.evaluation.metrics import compute_metrics
 from backend.evaluation.prediction_powered import prediction_powered
 from backend.evaluation.skip_bounds import skip_bounds
@@ -27,6 +28,7 @@ from backend.rounds.context import ProjectContext
 from backend.rounds.embedded import embedded_tasks
 from backend.rounds.fields import read_fields
 from backend.rounds.leak_guard import LeakGuard, report
+from backend.rounds.near_examples import comparison
 from backend.rounds.numbering import numbering
 from backend.rounds.reserve import reserve
 from backend.rounds.train import LabelledTasks, labelled_tasks
@@ -218,8 +220,15 @@ def _guarded(context: ProjectContext) -> dict[str, Any]:
     if not tasks:
         return report(guard, [], 0)
     hashes = list(tasks.values())
-    reasons = guard.reasons(list(tasks), fields, hashes, context.cache.get(hashes))
-    return report(guard, reasons, len(tasks))
+    embeddings = context.cache.get(hashes)
+    reasons = guard.reasons(list(tasks), fields, hashes, embeddings)
+    blocked = np.flatnonzero([reason is not None for reason in reasons])
+    shift = None
+    if len(blocked):
+        pool, place = comparison(context, list(tasks), embeddings, blocked)
+        found = differences_to_rest(pool, place[blocked])
+        shift = asdict(found[0]) if found else None
+    return {**report(guard, reasons, len(tasks)), "shift": shift}
 
 
 def _scored_skips(session: Session, project: Project, skipped: frozenset[int]) -> int:

@@ -30,7 +30,7 @@ from backend.evaluation.holdout import (
 )
 from backend.evaluation.representativeness import representativeness
 from backend.evaluation.sample_size import wanted_test_size
-from backend.rounds.fields import column
+from backend.rounds.fields import Fields, column
 from backend.rounds.inclusion import drawn_groups, widest
 from backend.rounds.named_test_set import named_test_tasks
 from backend.rounds.numbering import (
@@ -82,7 +82,9 @@ def draw_splits(
     strata = _strata_of_groups(how, tasks, keys)
     _check_strata(config, len(set(strata)), len(set(keys)))
     named = named_test_tasks(session, project, config, [task.task_id for task in tasks])
-    pool = covariates(_metadata(tasks, config), embeddings)
+    fields = {task.task_id: task.fields or {} for task in tasks}
+    metadata = comparable_fields(fields, [task.task_id for task in tasks], config)
+    pool = covariates(metadata, embeddings)
     if not pool.names:
         pool = Covariates((), np.zeros((len(tasks), 0), dtype=np.float32))
     for redraw in range(REDRAWS + 1):
@@ -141,16 +143,17 @@ def draw_splits(
     )
 
 
-def _metadata(tasks: Sequence[Any], config: QueueConfig) -> dict[str, npt.NDArray[Any]]:
+def comparable_fields(
+    fields: Fields, task_ids: Sequence[int], config: QueueConfig
+) -> dict[str, npt.NDArray[Any]]:
     """The fields that tasks are compared by; groups are drawn whole and say nothing more."""
-    fields = {task.task_id: task.fields or {} for task in tasks}
     names = sorted({name for mine in fields.values() for name in mine} - {config.group_by})
     found = {}
     for name in names:
-        values = column(fields, [task.task_id for task in tasks], name)
+        values = column(fields, task_ids, name)
         # A field that names each task anew (an id, a file) is no property of it.
         if values is not None and (
-            values.dtype != object or len(set(values.tolist())) <= MOST_LEVELS_SHARE * len(tasks)
+            values.dtype != object or len(set(values.tolist())) <= MOST_LEVELS_SHARE * len(task_ids)
         ):
             found[name] = values
     return found

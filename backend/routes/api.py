@@ -16,6 +16,8 @@ from backend.labelstudio import LabelStudio
 from backend.overview import project_overview
 from backend.protocol import decode
 from backend.rounds import queue
+from backend.rounds.context import ProjectContext
+from backend.rounds.near_examples import near_examples
 from backend.routes.state import State, state_of
 from backend.store import work
 from backend.store.projects import all_projects, find
@@ -91,6 +93,25 @@ async def holdout(request: Request, number: int) -> dict[str, Any]:
     """The frozen manifest: members, rule, hash."""
     state = state_of(request)
     return await asyncio.to_thread(lambda: manifest(state.database, _project(state, number)))
+
+
+@router.get("/projects/{number}/holdout/near")
+async def near_holdout(
+    request: Request, number: int, threshold: float | None = None
+) -> dict[str, Any]:
+    """What a near-duplicate threshold keeps from training, with the pairs around it."""
+    state = state_of(request)
+    if threshold is not None and not 0 < threshold <= 1:
+        raise RequestError("threshold", "It is no cosine.", "Give a number above 0, at most 1.")
+
+    def read() -> dict[str, Any]:
+        context = ProjectContext(state.settings, state.database, _project(state, number).id)
+        try:
+            return near_examples(context, threshold)
+        finally:
+            context.close()
+
+    return await asyncio.to_thread(read)
 
 
 @router.post("/projects/{number}/holdout/open")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backend.evaluation.prequential import rolling_accuracy, scoring_versions
+from backend.evaluation.clustered_proportion import proportion
 from tests.statistics.bands import assert_share, runs, say
 from tests.statistics.mixture import Mixture, hits, train
 
@@ -30,9 +30,10 @@ def test_test_then_train_is_unbiased_and_training_first_is_not(dimensions, runs)
         exact = mixture.accuracy(heads)
 
         given = np.flatnonzero(control)
-        version = scoring_versions(given, trained)
+        # The newest model that was trained before the label was given.
+        version = np.searchsorted(trained, given) - 1
         right = hits(heads, inputs[given], classes[given])[version, np.arange(len(given))]
-        found = rolling_accuracy(right, version, last=LAST)
+        found = proportion(right[version > version.max() - LAST])
         truth = exact[ROUNDS - LAST : ROUNDS].mean()
         before.append(found.value - truth)
         covered += found.low <= truth <= found.high
