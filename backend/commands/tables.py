@@ -81,7 +81,7 @@ def _rows(overview: dict[str, Any]) -> list[tuple[str, str]]:
         ("Leak guard", _guard_line(overview["rounds"])),
         ("Control", _control_line(overview)),
         ("People", _people_line(overview["rounds"])),
-        ("Lift", _lift_line(holdout.get("comparisons") or [])),
+        ("Lift", _lift_line(overview)),
         ("Evaluation", _ledger_line(overview["ledger"], budget)),
         *_reference_row(overview),
         ("Stopping", _stopping_line(overview["rounds"])),
@@ -238,10 +238,15 @@ def _people_line(rounds: list[dict[str, Any]]) -> str:
     return text
 
 
-def _lift_line(comparisons: list[dict[str, Any]]) -> str:
+def _lift_line(overview: dict[str, Any]) -> str:
     """The newest comparison of the strategy with chance."""
+    comparisons = overview["holdout"].get("comparisons") or []
     if not comparisons:
-        return "not looked at yet"
+        # A look that had too few blocks is taken again in the next round.
+        made = [(r["metrics"] or {}).get("comparison") for r in overview["rounds"]]
+        if made and made[-1]:
+            return escape(made[-1]["sentence"])
+        return "not looked at yet: the first look is at 20 random control labels"
     last = comparisons[-1]
     text = f"{escape(last['sentence'])} Look {last['look']} of {last['looks_planned']}"
     for part in last.get("branches") or []:

@@ -29,8 +29,8 @@ from backend.store.evaluation_tables import ControlDraw
 from backend.store.projects import record_event
 from backend.store.tables import Pick, Project, Round, TrainingManifest
 
-# Control labels at the first look: with fewer there is nothing that could be seen.
-FIRST_LOOK = 50
+# Control labels at the first look: with fewer there are hardly blocks enough.
+FIRST_LOOK = 20
 REFITS, CURVE_POINTS = 20, 8
 FAILING = "The strategy does worse than random labelling. "
 
@@ -75,6 +75,9 @@ def look_if_due(context: ProjectContext, model: Model) -> dict[str, Any] | None:
         "strategy": str(context.project().config.get("strategy")),
         **compare(context, model, plan.alphas[due]),
     }
+    if found["lift"]["value"] is None:
+        # Nothing was seen of the labels, only that they are too few: the look is still to come.
+        return found
     with context.database.write() as session:
         era = current_era(session, session.get_one(Project, context.project_id))
         if era is not None and era.era == of_era:

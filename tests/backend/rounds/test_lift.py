@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from backend.config import QueueConfig
 from backend.overview import project_overview
@@ -223,7 +224,7 @@ def test_a_strategy_that_is_chance_is_not_visible_and_says_what_could_be(cluster
 
 
 def test_it_is_looked_at_only_when_the_control_labels_have_doubled(clusters):
-    """160 control labels, of up to 400 in the budget: the looks at 50 and 100 fall together."""
+    """160 control labels, of up to 400 in the budget: the looks at 20 to 160 fall together."""
     config = {**clusters.project.row().config, "budget": 4_000}
     clusters.project.update(config=config)
     clusters.play(chance(6))
@@ -233,13 +234,13 @@ def test_it_is_looked_at_only_when_the_control_labels_have_doubled(clusters):
         context = project.context()
         return look_if_due(context, context.live_model())
 
-    assert look()["look"] == 2  # the first has lapsed
+    assert look()["look"] == 4  # those before have lapsed
     assert look() is None
     with project.database.read() as session:
         reports = current_era(session, project.row()).reports
-    assert reports["looks"]["at"] == [50, 100, 200, 400]
-    assert reports["looks"]["alphas"] == [0.0125] * 4
-    assert [made["look"] for made in reports["comparisons"]] == [2]
+    assert reports["looks"]["at"] == [20, 40, 80, 160, 320]
+    assert reports["looks"]["alphas"] == [0.01] * 5
+    assert [made["look"] for made in reports["comparisons"]] == [4]
     # A smaller budget plans no more looks than it pays for: what is spent stays spent.
     project.update(config={**config, "budget": 1_500})
     assert look() is None
@@ -254,3 +255,19 @@ def test_before_there_are_blocks_it_says_what_is_missing(text_project):
     assert found["lift"]["value"] is None
     assert "0 blocks" in found["sentence"]
     assert found["labels_saved"]["share"] is None
+
+
+def test_a_look_with_too_few_blocks_is_no_look_and_comes_again(clusters):
+    """All control labels in two rounds make two blocks: nothing of them was seen."""
+    project = clusters.project
+    clusters.play(chance(7))
+    with project.database.write() as session:
+        for draw in session.scalars(sa.select(ControlDraw)):
+            draw.round = 2 + draw.round % 2
+    context = project.context()
+    found = look_if_due(context, context.live_model())
+    assert "too few" in found["sentence"]
+    with project.database.read() as session:
+        reports = current_era(session, project.row()).reports
+    assert "looks" not in reports
+    assert look_if_due(project.context(), context.live_model()) is not None
