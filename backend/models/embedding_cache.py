@@ -108,15 +108,17 @@ class EmbeddingCache:
 
     def refresh(self) -> None:
         """See the shards that other instances have added or merged since."""
-        names = self._names()
+        while not self._read_all(self._names()):
+            pass  # a merge took shards away after they were listed: its own are there by now
+
+    def _read_all(self, names: list[str]) -> bool:
+        """Read these shards; False where one is gone that held what another holds now."""
         known = {shard.name for shard in self._shards}
         new = [name for name in names if name not in known]
         # Reading anew keeps the order, in which the last vector of a hash wins.
         if not known <= set(names) or any(name < max(known, default="") for name in new):
             self._shards, self._rows, known = [], {}, set()
-        for name in names:
-            if name not in known:
-                self._read(name)
+        return all(self._read(name) for name in names if name not in known)
 
     def compact(self) -> None:
         """Merge all shards into one, keeping the last vector of every hash.
@@ -162,8 +164,8 @@ class EmbeddingCache:
         keys = np.frombuffer(b"".join(hashes), dtype=np.uint8)
         return keys.reshape(len(hashes), -1) if hashes else keys.reshape(0, 0), values
 
-    def _read(self, name: str) -> None:
-        """Open one shard and index it, or set it aside when it is damaged."""
+    def _read(self, name: str) -> bool:
+        """Open one shard and index it, or set it aside when damaged; False where it is gone."""
         path = self.folder / f"{name}.npy"
         try:
             vectors = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -175,16 +177,18 @@ class EmbeddingCache:
             if self._shards and keys.shape[1] != self._shards[0].keys.shape[1]:
                 raise ValueError(f"keys have {keys.shape[1]} bytes")
         except (OSError, ValueError, EOFError) as error:
-            if path.exists():  # else another instance has just merged it away
-                path.replace(path.with_name(path.name + _DAMAGED))
-                self.damaged.append(f"{name}: {error}")
-            return
+            if not path.exists():  # another instance has just merged it away
+                return False
+            path.replace(path.with_name(path.name + _DAMAGED))
+            self.damaged.append(f"{name}: {error}")
+            return True
         start = self._shards[-1].start + len(self._shards[-1].vectors) if self._shards else 0
         # A plain view of the mapping: memmap's own indexing is several times slower.
         self._shards.append(_Shard(name, keys, vectors.view(np.ndarray), start))
         width, joined = keys.shape[1], keys.tobytes()
         for row in range(len(keys)):
             self._rows[joined[row * width : (row + 1) * width]] = start + row
+        return True
 
     def _names(self) -> list[str]:
         """Names of the complete shards, oldest first."""

@@ -189,6 +189,29 @@ def test_a_writer_killed_at_any_point_leaves_only_whole_shards(tmp_path: Path) -
     assert after.contains([key(100_000)]).all()
 
 
+def test_shards_merged_away_after_they_were_listed_are_seen_where_they_went(
+    tmp_path: Path,
+) -> None:
+    """A merge between a reader's look at the folder and its reading of the files."""
+    writer = EmbeddingCache(tmp_path, "encoder-1", DIMENSION)
+    fill(writer, 0, 1)
+    fill(writer, 2, 3)
+
+    class Late(EmbeddingCache):
+        merged = False
+
+        def _names(self) -> list[str]:
+            names = super()._names()
+            if not Late.merged:
+                Late.merged = True
+                writer.compact()
+            return names
+
+    reader = Late(tmp_path, "encoder-1", DIMENSION)
+    assert len(reader) == 4
+    assert not reader.damaged
+
+
 def test_what_does_not_fit_is_refused(cache: EmbeddingCache) -> None:
     with pytest.raises(ValueError, match="shape"):
         cache.add([key(1)], np.zeros((1, 4), np.float32))
