@@ -61,13 +61,10 @@ def calibrate_and_measure(
     if len(validation.labels):
         temperature = fit_temperature(model.head.logits(validation.embeddings), validation.labels)
         model = replace(model, temperature=temperature)
-    metrics: dict[str, Any] = {
-        name: {
-            **_measured(context, model, split),
-            **_unmeasured(context, model, split, prefixes[name]),
-        }
-        for name, split in splits.items()
-    }
+    metrics: dict[str, Any] = {}
+    for name, split in splits.items():
+        figures = _measured(context, model, split)
+        metrics[name] = {**figures, **_unmeasured(context, figures["interval"], prefixes[name])}
     metrics["rolling"] = _measured(context, model, labelled_tasks(context, rolling))
     metrics["control"] = control_figures(context, model, round_number)
     metrics["leak_guard"] = _guarded(context)
@@ -187,20 +184,25 @@ def labelled_validation(
 def _measured(context: ProjectContext, model: Model, split: LabelledTasks) -> dict[str, Any]:
     probabilities = _probabilities(model, split)
     figures = asdict(compute_metrics(probabilities, split.labels, model.classes))
-    hits = probabilities.argmax(axis=1) == split.labels
+    hits = np.asarray(probabilities.argmax(axis=1) == split.labels)
     with context.database.read() as session:
         groups = group_keys(session, context.project(), split.task_ids)
     return {**figures, "interval": asdict(proportion(hits, groups))}
 
 
 def _unmeasured(
-    context: ProjectContext, model: Model, split: LabelledTasks, prefix: AnsweredPrefix
+    context: ProjectContext, measured: dict[str, Any], prefix: AnsweredPrefix
 ) -> dict[str, Any]:
     """What a figure does not hold: the prefix's skips, and labelled members beyond the prefix."""
-    hits = _probabilities(model, split).argmax(axis=1) == split.labels
-    skips = skip_bounds(int(hits.sum()), int((~hits).sum()), len(prefix.skipped))
+    right = measured["hits"]
+    skips = skip_bounds(right, measured["items"] - right, len(prefix.skipped))
     beyond = len(labelled_tasks(context, prefix.beyond).labels)
     return {"skips": asdict(skips), "beyond_prefix": beyond}
+
+
+def hits_on(model: Model, split: LabelledTasks) -> npt.NDArray[np.bool_]:
+    """(n,) whether the model says each task's label."""
+    return np.asarray(_probabilities(model, split).argmax(axis=1) == split.labels)
 
 
 def _probabilities(model: Model, split: LabelledTasks) -> npt.NDArray[np.floating[Any]]:

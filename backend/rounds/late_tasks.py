@@ -12,7 +12,7 @@ from backend.models.artefact import Model
 from backend.rounds.answered_prefix import answered_prefix
 from backend.rounds.context import ProjectContext
 from backend.rounds.embedded import embedded_tasks
-from backend.rounds.evaluate import group_keys
+from backend.rounds.evaluate import group_keys, hits_on
 from backend.rounds.fields import column, read_fields
 from backend.rounds.numbering import current_era
 from backend.rounds.train import labelled_tasks
@@ -82,12 +82,9 @@ def supplemented(context: ProjectContext, model: Model) -> dict[str, Any] | None
     parts = []
     for prefix, size in zip(prefixes, (len(old), len(late)), strict=True):
         tasks = labelled_tasks(context, prefix.answered)
-        hits = np.zeros(0, dtype=np.bool_)
-        if len(tasks.labels):
-            hits = model.probabilities(tasks.embeddings).argmax(axis=1) == tasks.labels
         with context.database.read() as session:
             groups = group_keys(session, context.project(), tasks.task_ids)
-        parts.append(Frame(max(size, 1), hits, groups))
+        parts.append(Frame(max(size, 1), hits_on(model, tasks), groups))
     return asdict(supplemented_figure(*parts))
 
 

@@ -198,8 +198,11 @@ def _branches(
 
     Which branches these are depends on how many picks they have, never on what came of them.
     """
+    names = sorted(set(branch_of.values()))
+    if len(names) < 2:
+        return []
     parts = []
-    for branch in sorted(set(branch_of.values())):
+    for branch in names:
         mine = Rival(
             {n: [t for t in part if branch_of[t] == branch] for n, part in picks.by_round.items()}
         )
@@ -208,8 +211,6 @@ def _branches(
         )
         if len(blocks) >= FEWEST_BLOCKS:
             parts.append((branch, mine, blocks))
-    if len(set(branch_of.values())) < 2:
-        return []
     found = []
     for branch, mine, blocks in parts:
         share = alpha / len(parts)

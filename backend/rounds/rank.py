@@ -43,6 +43,11 @@ class Candidates:
     task_ids: npt.NDArray[np.int64]
     hashes: list[bytes]
 
+    def where(self, mask: npt.NDArray[np.bool_]) -> "Candidates":
+        """Those that the mask (n,) names, in their order."""
+        hashes = [content for content, kept in zip(self.hashes, mask, strict=True) if kept]
+        return Candidates(self.task_ids[mask], hashes)
+
 
 class Ranker:
     """The strategy of one project at one moment, ready to choose for a window.
@@ -106,55 +111,46 @@ class Ranker:
             measured.refresh()
             known &= measured.contains(candidates.hashes)
         candidates, known = self._without_leaks(candidates, known, rules)
-        ids, rest = candidates.task_ids[known], candidates.task_ids[~known]
+        there, rest = candidates.where(known), candidates.task_ids[~known]
         # A pin does not wait until it is embedded.
         pins = [Choice(int(task), "pin", None) for task in rest if int(task) in rules.pinned]
         pins = pins[:count]
         chosen: list[Choice] = []
-        wanted = min(count - len(pins), len(ids))
+        wanted = min(count - len(pins), len(there.task_ids))
         if wanted:
-            hashes = [h for h, k in zip(candidates.hashes, known, strict=True) if k]
             probes = wanted if self._safety_net is None else math.ceil(PROBED_SHARE * wanted)
-            chosen = self._selected(material, ids, hashes, probes, rng)
+            chosen = self._selected(material, there, probes, rng)
             if self._safety_net is not None and probes < wanted:
                 already = {choice.task_id for choice in chosen}
-                left = np.array([int(task) not in already for task in ids], dtype=np.bool_)
-                chosen = _interleaved(
-                    chosen,
-                    self._selected(
-                        Material(self._context, self._safety_net, self._model, rules, taken),
-                        ids[left],
-                        [h for h, free in zip(hashes, left, strict=True) if free],
-                        wanted - len(chosen),
-                        rng,
-                    ),
-                )
+                left = np.array([int(task) not in already for task in there.task_ids])
+                net = Material(self._context, self._safety_net, self._model, rules, taken)
+                others = self._selected(net, there.where(left), wanted - len(chosen), rng)
+                chosen = _interleaved(chosen, others)
         chosen = pins + chosen
-        others = [int(task) for task in rest if int(task) not in rules.pinned]
-        if len(chosen) < count and others:
+        unknown = [int(task) for task in rest if int(task) not in rules.pinned]
+        if len(chosen) < count and unknown:
             # Better an item that nothing is known of than an empty queue.
             self._say("Part of the window is random: the pool is still being embedded.")
-            drawn = rng.permutation(others)[: count - len(chosen)]
+            drawn = rng.permutation(unknown)[: count - len(chosen)]
             chosen += [Choice(int(task), "random (not embedded yet)", None) for task in drawn]
         return chosen
 
     def _selected(
         self,
         material: Material,
-        ids: npt.NDArray[np.int64],
-        hashes: list[bytes],
+        candidates: Candidates,
         count: int,
         rng: np.random.Generator,
     ) -> list[Choice]:
         """What the material's strategy selects, each with its reasons."""
-        selection = self._select(material, ids, hashes, count, rng)
+        selection = self._select(material, candidates, count, rng)
         self._notes.update(dict.fromkeys((*selection.notes, *selection.warnings)))
         details = [self._named(detail) for detail in selection.details]
-        opinions = self._opinions([hashes[index] for index in selection.indices])
+        opinions = self._opinions([candidates.hashes[index] for index in selection.indices])
         prefix = f"{SAFETY_NET}: " if material.specification is self._safety_net else ""
         return [
             Choice(
-                int(ids[index]),
+                int(candidates.task_ids[index]),
                 prefix + branch,
                 float(score) if np.isfinite(score) else None,
                 _finite({**detail, **opinion}),
@@ -180,7 +176,7 @@ class Ranker:
         with self._context.database.read() as session:
             fields = read_fields(session, self._context.project_id) if guard.how.group_by else {}
         embedded = self._context.cache.contains(candidates.hashes)
-        there = [h for h, e in zip(candidates.hashes, embedded, strict=True) if e]
+        there = candidates.where(embedded).hashes
         free = np.ones(len(candidates.task_ids), dtype=np.bool_)
         for chosen, embeddings in (
             (embedded, self._context.cache.get(there) if there else None),
@@ -195,18 +191,13 @@ class Ranker:
             )
             free[rows] = [reason is None for reason in reasons]
         free |= np.isin(candidates.task_ids, list(rules.pinned))
-        kept = np.flatnonzero(free)
         self._blocked = frozenset(candidates.task_ids[~free].tolist())
-        return (
-            Candidates(candidates.task_ids[kept], [candidates.hashes[row] for row in kept]),
-            known[kept],
-        )
+        return candidates.where(free), known[free]
 
     def _select(
         self,
         material: Material,
-        ids: npt.NDArray[np.int64],
-        hashes: list[bytes],
+        candidates: Candidates,
         count: int,
         rng: np.random.Generator,
     ) -> strategies.Selection:
@@ -215,7 +206,7 @@ class Ranker:
         An error here would stop the top-ups too, and Label Studio would serve tasks of its own.
         """
         try:
-            pool = material.pool(ids, hashes)
+            pool = material.pool(candidates.task_ids, candidates.hashes)
             specification = material.specification
             absent = frozenset(
                 field for field in specification.needs if getattr(pool, field) is None
@@ -236,7 +227,7 @@ class Ranker:
             self._say(note)
             with self._context.database.write() as session:
                 record_event(session, self._context.project_id, "error", note)
-            pool = strategies.Pool(size=len(ids))
+            pool = strategies.Pool(size=len(candidates.task_ids))
             return strategies.parse("random").select_with_branches(pool, count, rng)
 
     def _named(self, detail: Mapping[str, Any]) -> dict[str, Any]:

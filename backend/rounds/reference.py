@@ -30,7 +30,7 @@ from backend.rounds import queue
 from backend.rounds.answered_prefix import answered_prefix
 from backend.rounds.context import ProjectContext
 from backend.rounds.embedded import embedded_tasks
-from backend.rounds.evaluate import group_keys
+from backend.rounds.evaluate import group_keys, hits_on
 from backend.rounds.fields import Fields, column, read_fields
 from backend.rounds.reference_file import evenly, read_file
 from backend.rounds.reference_tasks import ReferenceTasks, tasks_of_tab, tasks_of_value
@@ -280,10 +280,7 @@ class _Report:
         with self._context.database.read() as session:
             prefix = answered_prefix(session, self._context.project(), role)
         tasks = labelled_tasks(self._context, prefix.answered)
-        if not len(tasks.labels):
-            return tasks, np.zeros(0, dtype=np.bool_)
-        found = self._model.probabilities(tasks.embeddings).argmax(axis=1)
-        return tasks, np.asarray(found == tasks.labels, dtype=np.bool_)
+        return tasks, hits_on(self._model, tasks)
 
     def _control(self) -> tuple[LabelledTasks, npt.NDArray[np.bool_]]:
         """Control labels of the last rounds, by the models that did not know them."""

@@ -46,13 +46,7 @@ def repeats(session: Session, project: Project, queued: Collection[int] = ()) ->
     config = parse_config(project.config)
     opinions = _opinions(session, project.id)
     people = len({one for mine in opinions.values() for one in mine})
-    tied = set(
-        session.scalars(
-            sa.select(Label.task_id)
-            .where(Label.project_id == project.id, Label.status == "tie")
-            .order_by(Label.task_id)
-        )
-    )
+    tied = _tied(session, project.id)
     wanted = {task: len(opinions[task]) + 1 for task in sorted(tied) if task in opinions}
     # A project that asks several people about every task does so by itself.
     if project.overlap <= 1:
@@ -80,12 +74,10 @@ def repeats(session: Session, project: Project, queued: Collection[int] = ()) ->
 def unanswered_repeats(session: Session, project: Project) -> set[int]:
     """Of the tasks whose overlap was raised before, those that still have one label too few."""
     before = project.restore.get("raised") or []
+    if not before:
+        return set()
     opinions = _opinions(session, project.id)
-    tied = set(
-        session.scalars(
-            sa.select(Label.task_id).where(Label.project_id == project.id, Label.status == "tie")
-        )
-    )
+    tied = _tied(session, project.id)
     return {task for task in before if task in tied or len(opinions.get(task, ())) < 2}
 
 
@@ -151,6 +143,14 @@ def second_opinion_figures(context: ProjectContext) -> dict[str, Any]:
         "repeated_labels": repeated,
         "agreement": asdict(cohens_kappa(first, second, groups)),
     }
+
+
+def _tied(session: Session, project_id: int) -> set[int]:
+    return set(
+        session.scalars(
+            sa.select(Label.task_id).where(Label.project_id == project_id, Label.status == "tie")
+        )
+    )
 
 
 def _opinions(session: Session, project_id: int) -> dict[int, set[int]]:
