@@ -7,18 +7,13 @@ and ends at once.
 
 import logging
 import time
-from functools import partial
 
 import redis
 import sqlalchemy as sa
-from rq import Queue, Retry
-from rq.registry import StartedJobRegistry
+from rq import Queue
 from rq.serializers import JSONSerializer
 
 from backend import engine
-from backend.backtest import requests
-from backend.backtest.labelled_data import LabelledData
-from backend.backtest.project import project_data
 from backend.errors import AskNextError, LeaseLostError, ProjectGoneError
 from backend.rounds.context import ProjectContext
 from backend.rounds.embed import embed
@@ -27,15 +22,16 @@ from backend.rounds.upkeep import clean_old_versions, request_due, sync_and_fill
 from backend.settings import Settings
 from backend.store import work
 from backend.store.database import Database
-from backend.store.projects import find, record_error, record_event, set_values
+from backend.store.projects import record_error, record_event, set_values
 from backend.store.tables import Project, Round, Work
 from backend.store.work import Lease, WorkKind
 
 logger = logging.getLogger(__name__)
 
-# Strict order: a top-up never waits for a round that has not begun, nor either for embedding. What
-# a stream of syncs would starve is pushed to the first queue once it has waited its time.
-QUEUES = ("asknext-sync", "asknext-round", "asknext-embed")
+# Strict order: a top-up never waits for a round that has not begun, nor either for embedding, nor
+# any of them for the runs of a backtest. What a stream of syncs would starve is pushed to the first
+# queue once it has waited its time.
+QUEUES = ("asknext-sync", "asknext-round", "asknext-embed", "asknext-backtest")
 QUEUE_OF: dict[WorkKind, str] = {
     "sync": "asknext-sync",
     "round": "asknext-round",
@@ -48,9 +44,6 @@ JOB_TIMEOUT_SECONDS: dict[WorkKind, int] = {
     "embed": 600,
     "clean": 3600,
 }
-BACKTEST_TIMEOUT_SECONDS = 4 * 3600
-# RQ pushes a job again whose worker died, and the last time it only notes that it gave up.
-BACKTEST_RETRIES = requests.MOST_ATTEMPTS
 FAILURE_KEPT_SECONDS = 24 * 3600
 # Syncs of one project keep this distance: events that come faster share one.
 SYNC_SPACING_SECONDS = 0.5
@@ -133,74 +126,6 @@ def run(kind: WorkKind, project_id: int) -> None:
         database.check_revision()
         run_with(settings, database, kind, project_id)
         push_due(settings, database)
-    finally:
-        database.dispose()
-
-
-def push_backtest(settings: Settings, identifier: str, batches: int | None = None) -> None:
-    """Push the preparation of a backtest, or its batches of runs, behind all other work."""
-    connection = engine.connect(settings)
-    try:
-        queue = Queue(QUEUE_OF["embed"], connection=connection, serializer=JSONSerializer)
-        for number in [-1] if batches is None else range(batches):
-            queue.enqueue(
-                "backend.jobs.backtest",
-                identifier,
-                number,
-                job_timeout=BACKTEST_TIMEOUT_SECONDS,
-                retry=Retry(max=BACKTEST_RETRIES),
-                result_ttl=0,
-                failure_ttl=FAILURE_KEPT_SECONDS,
-            )
-    finally:
-        connection.close()
-
-
-def push_abandoned(settings: Settings) -> None:
-    """Push the batches of backtests again whose worker died, a minute or two after it did.
-
-    Idle workers look for them too, but only every few minutes. Other work has leases for this.
-    """
-    connection = engine.connect(settings)
-    try:
-        name = QUEUE_OF["embed"]
-        StartedJobRegistry(name, connection=connection, serializer=JSONSerializer).cleanup()
-    except (redis.RedisError, OSError) as error:
-        logger.warning("The queue engine is away (%s); work waits.", type(error).__name__)
-    finally:
-        connection.close()
-
-
-def backtest(identifier: str, number: int) -> None:
-    """Make one batch of a backtest's runs; -1 prepares it and pushes its batches."""
-    settings = Settings.load()
-    if not requests.attempt(settings, identifier, number):
-        return
-    try:
-        if number >= 0:
-            requests.make(settings, identifier, number)
-            return
-        batches = requests.prepare(settings, identifier, partial(_labelled_project, settings))
-        push_backtest(settings, identifier, batches)
-    except Exception as error:
-        known = isinstance(error, AskNextError)
-        requests.fail(settings, identifier, str(error) if known else f"It failed: {error!r}")
-        if not known:
-            logger.exception("The backtest %s failed.", identifier)
-
-
-def _labelled_project(settings: Settings, number: int) -> LabelledData:
-    database = Database(settings.database)
-    try:
-        with database.read() as session:
-            project = find(session, number)
-        if project is None:
-            raise AskNextError(f"Project {number} is not connected; connect it first.")
-        context = ProjectContext(settings, database, project.id)
-        try:
-            return project_data(context)
-        finally:
-            context.close()
     finally:
         database.dispose()
 

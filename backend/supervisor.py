@@ -120,6 +120,11 @@ class Supervisor:
         """End `run` soon; asked for twice, `stop` waits for nobody."""
         self._asked_to_stop += 1
 
+    @property
+    def is_asked_to_stop(self) -> bool:
+        """Whether `ask_to_stop` was called or a signal asked for the end."""
+        return self._asked_to_stop > 0
+
     def step(self) -> None:
         """Look at every child once: pass on what it logged, restart it where it died."""
         now = time.monotonic()

@@ -9,9 +9,8 @@ import redis
 from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 
-from backend import engine, jobs
+from backend import backtest_jobs, engine, jobs
 from backend.settings import Settings
-from backend.store.database import Database
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +24,9 @@ def work(settings: Settings, queues: Sequence[str] = jobs.QUEUES) -> None:
     The heavy imports are done here, once, so that a fork starts at once; none of torch's operations
     runs in this process, for a fork after one hangs.
     """
-    for module in PRELOADED:
-        importlib.import_module(module)
-    database = Database(settings.database)
-    database.check_revision()
-    database.dispose()
+    if set(queues) != {backtest_jobs.QUEUE}:
+        for module in PRELOADED:
+            importlib.import_module(module)
     while True:
         try:
             connection = engine.connect(settings)

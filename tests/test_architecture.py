@@ -21,7 +21,8 @@ CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*")
 # What may not be imported by the modules under a prefix. The way is
 # cli, routes → jobs, rounds → models, evaluation, store, labelstudio → strategies.
 OUTER = ("backend.cli", "backend.commands", "backend.routes", "backend.app", "backend.supervisor")
-ENTRANCES = (*OUTER, "backend.jobs", "backend.worker", "backend.connection", "backend.prediction")
+JOBS = ("backend.jobs", "backend.backtest_jobs")
+ENTRANCES = (*OUTER, *JOBS, "backend.worker", "backend.connection", "backend.prediction")
 WORK = (*ENTRANCES, "backend.rounds", "backend.backtest")
 FORBIDDEN = {
     "strategies": ("backend",),
@@ -37,9 +38,10 @@ FORBIDDEN = {
     "backend.guard": (*WORK, "backend.store", "backend.labelstudio"),
     "backend.rounds": (*ENTRANCES, "backend.backtest"),
     "backend.backtest": ENTRANCES,
-    "backend.prediction": (*OUTER, "backend.jobs"),
-    "backend.config_history": (*OUTER, "backend.jobs"),
+    "backend.prediction": (*OUTER, *JOBS),
+    "backend.config_history": (*OUTER, *JOBS),
     "backend.jobs": OUTER,
+    "backend.backtest_jobs": OUTER,
     "backend.connection": OUTER,
     "backend.worker": (*OUTER, "backend.connection"),
     "backend.routes": ("backend.cli", "backend.commands", "backend.app", "backend.supervisor"),

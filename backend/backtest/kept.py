@@ -20,6 +20,8 @@ from backend.backtest.runs import Outcome, Run
 
 # Runs that are trained as one optimisation: fewer waste operations, more fall out of the caches.
 RUNS_AT_ONCE = 6
+# Worker processes that share the runs of a backtest.
+DEFAULT_JOBS = 2
 
 
 class Kept:

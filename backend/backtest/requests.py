@@ -15,7 +15,8 @@ from typing import Any
 
 import strategies
 from backend.backtest.analysis import analyse
-from backend.backtest.kept import Kept, in_batches
+from backend.backtest.batches import make_batch
+from backend.backtest.kept import DEFAULT_JOBS, Kept, in_batches
 from backend.backtest.labelled_data import LabelledData
 from backend.backtest.plan import (
     DEFAULT_SEEDS,
@@ -24,7 +25,6 @@ from backend.backtest.plan import (
     named,
     specification,
 )
-from backend.backtest.processes import DEFAULT_JOBS, make_batch
 from backend.backtest.reading import Source, read_data
 from backend.backtest.runs import Run
 from backend.backtest.written import read_strategies
@@ -110,8 +110,7 @@ def make(settings: Settings, identifier: str, number: int) -> None:
     prepared = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
     kept = Kept(Path(prepared["folder"]))
     runs = _runs(prepared)
-    missing = [run for run in in_batches(runs, DEFAULT_JOBS)[number] if not kept.has(run)]
-    problem = make_batch(kept.folder, missing) if missing else None
+    problem = make_batch(kept.folder, in_batches(runs, DEFAULT_JOBS)[number])
     (folder / f"attempts {number}").unlink(missing_ok=True)
     if problem is not None:
         fail(settings, identifier, problem)

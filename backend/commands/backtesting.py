@@ -87,7 +87,8 @@ def backtest(
         Path | None, typer.Option("--report", help="Write a page with all curves there (HTML).")
     ] = None,
     jobs: Annotated[
-        int, typer.Option("--jobs", min=1, max=64, help="Worker processes, one thread each.")
+        int,
+        typer.Option("--jobs", min=1, max=64, help="Workers that share the runs, one thread each."),
     ] = 2,
     data_dir: DataDir = None,
 ) -> None:
@@ -105,8 +106,8 @@ def backtest(
     from backend.backtest.analysis import analyse
     from backend.backtest.kept import Kept
     from backend.backtest.plan import fitted_plan, specification
-    from backend.backtest.processes import make_all
     from backend.backtest.runs import Run
+    from backend.commands.backtest_workers import make_all
 
     with _progress() as progress:
         if data is not None:
@@ -127,11 +128,12 @@ def backtest(
             warn(note)
         kept = Kept.of(settings.data_dir / "backtest", labelled, plan)
         runs = [Run(spec, seed) for seed in range(seeds) for spec in chosen.values()]
-        known = sum(kept.has(run) for run in runs)
         rounds = len(plan.points)
-        task = progress.add_task("Rounds", total=len(runs) * rounds, completed=known * rounds)
-        make_all(kept, runs, jobs, lambda done: progress.update(task, advance=done))
-        progress.update(task, completed=len(runs) * rounds)
+        known = sum(kept.has(run) for run in runs) * rounds
+        task = progress.add_task("Rounds", total=len(runs) * rounds, completed=known)
+        make_all(
+            settings, kept, runs, jobs, lambda done: progress.update(task, completed=known + done)
+        )
         outcomes = {
             name: [kept.outcome(Run(spec, seed)) for seed in range(seeds)]
             for name, spec in chosen.items()

@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 ONE_PRODUCT_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 SYNC_AND_ROUND = "asknext-sync,asknext-round"
 EMBED = "asknext-embed"
+BACKTEST = "asknext-backtest"
 # A worker in the middle of a job may take this long to finish it; then it is killed, and the job
 # goes on where it was when `asknext up` runs again.
 WORKER_GRACE_SECONDS = 10.0
@@ -49,8 +50,8 @@ Workers = Annotated[
         min=1,
         max=64,
         help="Worker processes. 1: one for everything; 2: one for syncs and rounds, one for "
-        "embedding; every further one shares the syncs and rounds, so that projects do not wait "
-        "for each other's rounds.",
+        "embedding and backtests; every further one shares the syncs and rounds, so that projects "
+        "do not wait for each other's rounds, and the backtests.",
     ),
 ]
 
@@ -110,7 +111,7 @@ def serve(
 def worker(
     queues: Annotated[
         str, typer.Option("--queues", help="Queues to serve, in strict order, comma-separated.")
-    ] = f"{SYNC_AND_ROUND},{EMBED}",
+    ] = f"{SYNC_AND_ROUND},{EMBED},{BACKTEST}",
     data_dir: DataDir = None,
 ) -> None:
     """Run one worker."""
@@ -128,8 +129,9 @@ def worker(
             f"choose among {', '.join(QUEUES)}."
         )
     set_up_logging(settings)
-    with open_state(settings):
-        pass  # refuse a foreign schema before anything else
+    if names != [BACKTEST]:  # which reads no state
+        with open_state(settings):
+            pass  # refuse a foreign schema before anything else
 
     from backend.worker import work
 
@@ -258,7 +260,7 @@ def _run(settings: Settings, workers: int) -> None:
             logs / f"worker-{number}.log",
             {**ONE_PRODUCT_THREAD, **environment},
             stage=2,
-            grace_seconds=EMBED_GRACE_SECONDS if queues == EMBED else WORKER_GRACE_SECONDS,
+            grace_seconds=WORKER_GRACE_SECONDS if "sync" in queues else EMBED_GRACE_SECONDS,
         )
         for number, queues in enumerate(queues_of(workers), 1)
     ]
@@ -274,8 +276,9 @@ def _run(settings: Settings, workers: int) -> None:
 def queues_of(workers: int) -> list[str]:
     """Which queues each of so many workers serves."""
     if workers == 1:
-        return [f"{SYNC_AND_ROUND},{EMBED}"]
-    return [SYNC_AND_ROUND, EMBED, *[SYNC_AND_ROUND] * (workers - 2)]
+        return [f"{SYNC_AND_ROUND},{EMBED},{BACKTEST}"]
+    further = f"{SYNC_AND_ROUND},{BACKTEST}"
+    return [SYNC_AND_ROUND, f"{EMBED},{BACKTEST}", *[further] * (workers - 2)]
 
 
 def is_served(settings: Settings) -> bool:

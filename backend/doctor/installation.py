@@ -10,6 +10,7 @@ from backend.commands.servers import is_served, port_is_free
 from backend.commands.workers import living_workers
 from backend.doctor.finding import Finding
 from backend.errors import AskNextError, EncoderUnavailableError
+from backend.jobs import QUEUES
 from backend.models.encoder import encoder_names, load_encoder
 from backend.settings import Settings
 from backend.store.database import Database
@@ -130,7 +131,7 @@ def _server(settings: Settings) -> Finding:
 def _workers(settings: Settings) -> Finding:
     alive = living_workers(settings)
     served = {queue for worker in alive for queue in worker["queues"]}
-    missing = [q for q in ("asknext-sync", "asknext-round", "asknext-embed") if q not in served]
+    missing = [queue for queue in QUEUES if queue not in served]
     if missing:
         return Finding(
             "Workers",

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from backend import config_history, jobs, stream
+from backend import backtest_jobs, config_history, stream
 from backend.backtest import requests
 from backend.connection import write_back
 from backend.errors import RequestError
@@ -195,7 +195,7 @@ async def start_backtest(request: Request) -> JSONResponse:
 
     def start() -> dict[str, Any]:
         identifier = requests.ask(state.settings, document)
-        jobs.push_backtest(state.settings, identifier)
+        backtest_jobs.push_backtest(state.settings, identifier)
         return {"id": identifier, "url": f"/api/backtests/{identifier}"}
 
     return JSONResponse(await asyncio.to_thread(start), status_code=202)

@@ -9,7 +9,7 @@ from typing import cast
 from fastapi import Request
 from sqlalchemy.exc import OperationalError
 
-from backend import jobs
+from backend import backtest_jobs, jobs
 from backend.prediction import Predictor
 from backend.settings import Settings
 from backend.store import work
@@ -80,7 +80,7 @@ class Pusher:
                 jobs.sweep(self._settings, self._database)
                 if time.monotonic() - looked_at > ABANDONED_EVERY_SECONDS:
                     looked_at = time.monotonic()
-                    jobs.push_abandoned(self._settings)
+                    backtest_jobs.push_abandoned(self._settings)
             except OperationalError as error:
                 logger.warning("The state database is busy (%s); sweeping again.", error.orig)
             except Exception:

@@ -191,6 +191,7 @@ class TestStarting:
                 "asknext-sync",
                 "asknext-round",
                 "asknext-embed",
+                "asknext-backtest",
             }
         # A top-up never waits for embedding, nor does a worker of its own embed beside rounds.
         assert not any("sync" in queues and "embed" in queues for queues in queues_of(2))

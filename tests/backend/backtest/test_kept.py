@@ -1,20 +1,12 @@
 """Outcomes are kept as they come: a stopped backtest goes on, and adds only what is new."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from backend.backtest.analysis import analyse
+from backend.backtest.batches import make_batch
 from backend.backtest.kept import Kept, in_batches
-from backend.backtest.labelled_data import BacktestError
 from backend.backtest.plan import Plan
-from backend.backtest.processes import make_all, make_batch
 from backend.backtest.report import report_html
 from backend.backtest.runs import Run, make_runs
 from backend.backtest.written import read_strategies
@@ -29,58 +21,19 @@ def kept(tmp_path):
     return Kept.of(tmp_path, mixture(n=120), PLAN)
 
 
-def test_worker_processes_make_what_one_process_makes_and_only_what_is_missing(kept):
+def test_a_batch_makes_only_what_is_missing_and_tells_of_all(kept):
     data = mixture(n=120)
-    runs = [Run(name, seed) for seed in range(3) for name in ("margin", "random")]
-    assert make_batch(kept.folder, runs[:2]) is None
-    stamps = {run: kept._path(run).stat().st_mtime_ns for run in runs[:2]}
-    rounds = []
-    make_all(kept, runs, 2, rounds.append)
-    assert {run: kept._path(run).stat().st_mtime_ns for run in runs[:2]} == stamps
+    runs = [Run(name, seed) for seed in range(2) for name in ("margin", "random")]
+    assert make_batch(kept.folder, runs[:1]) is None
+    stamp = kept._path(runs[0]).stat().st_mtime_ns
+    told = []
+    assert make_batch(kept.folder, runs, told.append) is None
+    assert told == [3, 6, 9, 12]
+    assert kept._path(runs[0]).stat().st_mtime_ns == stamp
     for run, expected in zip(runs, make_runs(data, PLAN, runs), strict=True):
         found = kept.outcome(run)
         for name in ("test", "picked", "predictions"):
             assert (getattr(found, name) == getattr(expected, name)).all()
-    make_all(kept, runs, 2, lambda done: pytest.fail(f"{done} rounds were made again"))
-
-
-def test_workers_end_when_the_command_is_killed(tmp_path):
-    """A worker that waits for its next batch would wait for ever."""
-    program = (
-        "import multiprocessing, os, sys, time\n"
-        "from backend.backtest import processes\n"
-        "if __name__ == '__main__':\n"
-        "    context = multiprocessing.get_context('spawn')\n"
-        "    rounds = context.SimpleQueue()\n"
-        "    pool = processes.ProcessPoolExecutor(1, context, processes._begin, (rounds,))\n"
-        "    print(pool.submit(os.getpid).result(), flush=True)\n"
-        "    time.sleep(600)\n"
-    )
-    script = tmp_path / "command.py"
-    script.write_text(program)
-    command = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
-    worker = int(command.stdout.readline())
-    assert is_alive(worker)
-    command.kill()
-    command.wait()
-    command.stdout.close()
-    until = time.monotonic() + 30
-    while is_alive(worker) and time.monotonic() < until:
-        time.sleep(0.05)
-    alive = is_alive(worker)
-    if alive:
-        os.kill(worker, signal.SIGKILL)
-    assert not alive
-
-
-def is_alive(process):
-    """Whether a process runs; one that has ended and waits to be collected does not."""
-    try:
-        os.kill(process, 0)
-        state = Path(f"/proc/{process}/stat")
-        return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False
 
 
 def test_other_data_or_settings_are_another_backtest(kept, tmp_path):
@@ -92,8 +45,7 @@ def test_other_data_or_settings_are_another_backtest(kept, tmp_path):
 
 
 def test_a_strategy_that_fails_is_named(kept):
-    with pytest.raises(BacktestError, match="rare_properties"):
-        make_all(kept, [Run("rare_properties", 0)], 1, lambda _: None)
+    assert "rare_properties" in make_batch(kept.folder, [Run("rare_properties", 0)])
 
 
 def test_batches_hold_each_run_once_in_the_order_of_seeds():

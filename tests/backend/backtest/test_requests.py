@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend import jobs
+from backend import backtest_jobs
 from backend.backtest import requests
 from tests.backend.backtest.test_reading import rows
 
@@ -18,13 +18,13 @@ def pushed(monkeypatch, settings):
     def push(_, identifier, batches=None):
         waiting.extend((identifier, n) for n in ([-1] if batches is None else range(batches)))
 
-    monkeypatch.setattr(jobs, "push_backtest", push)
+    monkeypatch.setattr(backtest_jobs, "push_backtest", push)
     return waiting
 
 
 def work_off(waiting):
     while waiting:
-        jobs.backtest(*waiting.pop(0))
+        backtest_jobs.backtest(*waiting.pop(0))
 
 
 def test_rows_are_tested_and_the_result_is_read(client, pushed):
@@ -62,10 +62,10 @@ def test_asking_again_does_not_give_the_old_result_of_other_labels(client, pushe
 
 def test_a_job_whose_worker_died_is_made_again_and_at_last_given_up(client, pushed, settings):
     asked = client.post("/api/backtests", json={"rows": rows(), **SMALL}).json()
-    jobs.backtest(*pushed.pop(0))
+    backtest_jobs.backtest(*pushed.pop(0))
     for _ in range(requests.MOST_ATTEMPTS):
         assert requests.attempt(settings, asked["id"], 0)  # and dies
-    jobs.backtest(asked["id"], 0)
+    backtest_jobs.backtest(asked["id"], 0)
     told = client.get(asked["url"]).json()
     assert (told["state"], told["done"]) == ("failed", 0)
     assert "died 3 times" in told["error"]

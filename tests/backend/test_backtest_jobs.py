@@ -1,4 +1,4 @@
-"""Jobs on the real queue engine."""
+"""The jobs of backtests on the real queue engine."""
 
 import pytest
 from rq import Queue
@@ -6,7 +6,7 @@ from rq.job import Job, JobStatus
 from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
-from backend import engine, jobs
+from backend import backtest_jobs, engine
 
 
 @pytest.fixture
@@ -31,24 +31,24 @@ def begun(connection, queue, last_sign_of_life):
 
 
 def test_a_backtest_whose_worker_died_is_pushed_again_as_often_as_may_be(settings, connection):
-    jobs.push_backtest(settings, "0123456789abcdef")
-    queue = Queue(jobs.QUEUE_OF["embed"], connection=connection, serializer=JSONSerializer)
-    for _ in range(jobs.BACKTEST_RETRIES):
+    backtest_jobs.push_backtest(settings, "0123456789abcdef")
+    queue = Queue(backtest_jobs.PREPARING_QUEUE, connection=connection, serializer=JSONSerializer)
+    for _ in range(backtest_jobs.RETRIES):
         identifier = begun(connection, queue, last_sign_of_life=1)
-        jobs.push_abandoned(settings)
+        backtest_jobs.push_abandoned(settings)
         assert queue.job_ids == [identifier]
     begun(connection, queue, last_sign_of_life=1)
-    jobs.push_abandoned(settings)
+    backtest_jobs.push_abandoned(settings)
     assert queue.job_ids == []
 
 
 def test_a_backtest_whose_worker_lives_is_left_alone(settings, connection):
-    jobs.push_backtest(settings, "0123456789abcdef")
-    queue = Queue(jobs.QUEUE_OF["embed"], connection=connection, serializer=JSONSerializer)
+    backtest_jobs.push_backtest(settings, "0123456789abcdef", batches=1)
+    queue = Queue(backtest_jobs.QUEUE, connection=connection, serializer=JSONSerializer)
     begun(connection, queue, last_sign_of_life=4e9)
-    jobs.push_abandoned(settings)
+    backtest_jobs.push_abandoned(settings)
     assert queue.job_ids == []
 
 
 def test_without_an_engine_nothing_is_pushed_and_nothing_fails(settings):
-    jobs.push_abandoned(settings)
+    backtest_jobs.push_abandoned(settings)
