@@ -18,6 +18,7 @@ from backend.errors import EncoderUnavailableError
 from backend.holdouts import ROLES, holdout_overview, sealed, skip_warnings
 from backend.rounds.draw_when_stable import REFUSED
 from backend.rounds.lift import FAILING
+from backend.rounds.second_opinions import second_opinion_labels
 from backend.settings import Settings
 from backend.store.database import Database
 from backend.store.projects import all_projects, installation_name, model_version
@@ -101,7 +102,7 @@ def project_overview(settings: Settings, database: Database, project: Project) -
             "pause_reason": project.pause_reason,
         }
         overview["spent"] = budget_overview(session, project, datetime.now(UTC))
-        overview["ledger"] = _ledger(project, overview["holdout"])
+        overview["ledger"] = _ledger(session, project, overview["holdout"])
     trouble = None
     try:
         overview["embedded"] = embedded_count(settings, database, project, pool)
@@ -166,19 +167,24 @@ def _rules(session: Session, project_id: int) -> list[dict[str, Any]]:
     ]
 
 
-def _ledger(project: Project, holdout: dict[str, Any]) -> dict[str, Any]:
-    """What evaluation costs: labels of test, validation (a) and control within the budget."""
+def _ledger(session: Session, project: Project, holdout: dict[str, Any]) -> dict[str, Any]:
+    """What evaluation costs within the budget: labels of test, validation (a) and control.
+
+    Those that a second person gives to the same tasks are counted apart and come on top.
+    """
     budget = int(project.config.get("budget") or 0)
-    spent = sum(holdout[role]["labelled"] for role in ROLES)
-    planned = (
+    once = (
         holdout["test"]["size"]
         + holdout["validation"]["size"]
         + round(float(project.config.get("random_share", 0.0)) * budget)
     )
+    spent = {role: holdout[role]["labelled"] for role in ROLES}
+    spent["second_opinions"], again = second_opinion_labels(session, project, once)
+    planned = once + again
     cap = float(project.config.get("evaluation_cap", 0.3))
     return {
-        "spent": {role: holdout[role]["labelled"] for role in ROLES},
-        "labels": spent,
+        "spent": spent,
+        "labels": sum(spent.values()),
         "planned": planned,
         "planned_share": planned / budget if budget else 0.0,
         "cap": cap,

@@ -7,7 +7,7 @@ tasks in progress first). Nothing is asked again while there is nobody else to a
 """
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,7 +21,6 @@ from backend.rounds import queue
 from backend.rounds.context import ProjectContext
 from backend.rounds.evaluate import group_keys
 from backend.rounds.labels import votes_of
-from backend.rounds.numbering import current_era
 from backend.rounds.rules import read_rule_book
 from backend.rounds.window import coin
 from backend.store.evaluation_tables import SplitMember
@@ -112,6 +111,20 @@ def asked_twice(session: Session, project: Project) -> list[int]:
     return [*test, *control][:left]
 
 
+def second_opinion_labels(session: Session, project: Project, once: int) -> tuple[int, int]:
+    """The labels beyond each task's first that measuring has cost, and will have cost in the end.
+
+    `once`: tasks to be measured with. There are none while one person labels alone.
+    """
+    opinions = _opinions(session, project.id)
+    spent = _repeated(opinions, queue.roles(session, project))
+    if len({one for mine in opinions.values() for one in mine}) < 2:
+        return spent, spent
+    if project.overlap > 1:
+        return spent, max(spent, once * (project.overlap - 1))
+    return spent, max(spent, len(asked_twice(session, project)))
+
+
 def second_opinion_figures(context: ProjectContext) -> dict[str, Any]:
     """How far people agree on test and control: the ceiling beside the model's own figures.
 
@@ -119,9 +132,10 @@ def second_opinion_figures(context: ProjectContext) -> dict[str, Any]:
     """
     with context.database.read() as session:
         project = context.project()
-        planned = asked_twice(session, project) if current_era(session, project) else []
         roles = queue.roles(session, project)
         opinions = _opinions(session, project.id)
+        people = {one for mine in opinions.values() for one in mine}
+        planned = asked_twice(session, project) if len(people) > 1 else []
         asked = sorted(task for task in roles if len(opinions.get(task, ())) > 1)
         heard = votes_of(session, project, asked)
         pairs = {}
@@ -134,7 +148,7 @@ def second_opinion_figures(context: ProjectContext) -> dict[str, Any]:
                 pairs[task] = tuple(said.values())[:2]
         tasks = [task for task in pairs if roles[task] != "validation"]
         groups = group_keys(session, project, tasks)
-        repeated = sum(len(opinions.get(task, ())) - 1 for task in roles if task in opinions)
+        repeated = _repeated(opinions, roles)
     first = np.array([pairs[task][0] for task in tasks], dtype=np.str_)
     second = np.array([pairs[task][1] for task in tasks], dtype=np.str_)
     return {
@@ -143,6 +157,10 @@ def second_opinion_figures(context: ProjectContext) -> dict[str, Any]:
         "repeated_labels": repeated,
         "agreement": asdict(cohens_kappa(first, second, groups)),
     }
+
+
+def _repeated(opinions: Mapping[int, Collection[int]], tasks: Collection[int]) -> int:
+    return sum(len(opinions[task]) - 1 for task in tasks if task in opinions)
 
 
 def _tied(session: Session, project_id: int) -> set[int]:

@@ -12,9 +12,11 @@ from backend.holdouts import manifest, open_test_curve, start_new_era
 from backend.overview import project_overview
 from backend.rounds import mirror
 from backend.rounds.holdout import draw_splits
+from backend.rounds.second_opinions import asked_twice
 from backend.rounds.train import training_tasks
 from backend.store.evaluation_tables import HoldoutEra
 from backend.store.tables import Event, Project, Round
+from tests.backend.text_project import topic_of
 
 
 @pytest.fixture
@@ -139,6 +141,23 @@ def test_the_ledger_tells_what_measuring_costs(drawn):
     assert ledger["labels"] == 4
     assert (ledger["planned"], ledger["planned_share"]) == (10 + 5 + 20, 35 / 200)
     assert ledger["cap"] == 0.3
+    assert ledger["spent"] == {"test": 4, "validation": 0, "control": 0, "second_opinions": 0}
+
+
+def test_the_ledger_counts_what_a_second_person_is_asked(drawn):
+    test = [m["task"] for m in manifest(drawn.database, drawn.row())["members"]][:4]
+    drawn.annotate_truly(test)
+    for task in test[:3]:
+        drawn.annotate(task, topic_of(task), by=2)
+    ledger = overview(drawn)["ledger"]
+    assert ledger["spent"]["second_opinions"] == 3
+    assert ledger["labels"] == 7
+    with drawn.database.read() as session:
+        again = len(asked_twice(session, drawn.row()))
+    assert again >= 10
+    assert ledger["planned"] == 10 + 5 + 20 + again
+    drawn.update(overlap=2)
+    assert overview(drawn)["ledger"]["planned"] == 2 * (10 + 5 + 20)
 
 
 class TestOverHttp:

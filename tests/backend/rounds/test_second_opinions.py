@@ -107,6 +107,7 @@ def test_people_are_compared_by_their_first_two_opinions(project):
     configure(project, double_share=1.0)
     tasks = [*TEST, *list(CONTROL)[:6]]
     project.annotate_truly(tasks)
+    assert second_opinion_figures(project.context())["planned"] == 0  # there is nobody else
     for task in tasks[1:]:
         project.annotate(task, topic_of(task), by=2)
     other = "cooking" if topic_of(tasks[0]) != "cooking" else "weather"
