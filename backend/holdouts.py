@@ -63,6 +63,7 @@ def manifest(database: Database, project: Project) -> dict[str, Any]:
             "group_by": era.group_by,
             "strata": era.strata,
             "intervals": era.intervals,
+            "representativeness": era.reports.get("representativeness"),
             "members": [
                 {"task": task, "role": role, "content_hash": content, "u": u}
                 for task, role, content, u in era.manifest

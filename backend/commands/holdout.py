@@ -38,6 +38,8 @@ def show(project: ProjectNumber, as_json: AsJson = False, data_dir: DataDir = No
         for role in ("test", "validation")
     }
     console.print(f"Era {document['era']}, manifest [bold]{document['digest']}[/]")
+    if document["representativeness"]:
+        console.print(escape(document["representativeness"]["text"]))
     for role, tasks in by_role.items():
         console.print(f"{role}: {len(tasks)} tasks: {', '.join(map(str, sorted(tasks)))}")
 

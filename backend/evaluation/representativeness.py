@@ -49,7 +49,7 @@ class Representativeness:
             f"The largest difference to the pool is {found.value:+.2f} standard deviations "
             f"({found.name}); {100 * QUANTILE:.0f}% of random draws of this size stay within "
             f"{self.limit:.2f}, so "
-            + ("it is drawn again." if self.redraw else "it represents the pool.")
+            + ("it is less like the pool than most." if self.redraw else "it represents the pool.")
         )
 
 

@@ -5,7 +5,8 @@ import time
 from sqlalchemy.orm import Session
 
 from backend.errors import ConfigurationError
-from backend.rounds.holdout import PoolEmbeddings, draw_splits, living_tasks
+from backend.rounds.fields import living_tasks
+from backend.rounds.holdout import PoolEmbeddings, draw_splits
 from backend.store import work
 from backend.store.database import Database
 from backend.store.projects import record_event

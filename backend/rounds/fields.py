@@ -13,6 +13,15 @@ from backend.store.tables import Task
 Fields = dict[int, dict[str, Any]]
 
 
+def living_tasks(session: Session, project_id: int) -> Sequence[Any]:
+    """Every task that was not deleted, in order of its number."""
+    return session.execute(
+        sa.select(Task.task_id, Task.fields, Task.content_hash, Task.value)
+        .where(Task.project_id == project_id, Task.deleted_at.is_(None))
+        .order_by(Task.task_id)
+    ).all()
+
+
 def read_fields(session: Session, project_id: int) -> Fields:
     """The short scalar values of every living task's data, by task."""
     rows = session.execute(

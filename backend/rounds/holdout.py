@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 
 from backend.config import QueueConfig, parse_config
 from backend.errors import ConfigurationError
-from backend.evaluation.covariates import Covariates, covariates
 from backend.evaluation.holdout import (
     ROLES,
     Intervals,
@@ -30,7 +29,8 @@ from backend.evaluation.holdout import (
 )
 from backend.evaluation.representativeness import representativeness
 from backend.evaluation.sample_size import wanted_test_size
-from backend.rounds.fields import Fields, column
+from backend.rounds.draw_fit import fit_document, keys_and_strata, pool_covariates
+from backend.rounds.fields import living_tasks
 from backend.rounds.inclusion import drawn_groups, widest
 from backend.rounds.named_test_set import named_test_tasks
 from backend.rounds.numbering import (
@@ -49,12 +49,9 @@ from backend.store.tables import Project, Task
 PoolEmbeddings = Callable[[Sequence[bytes | None]], npt.NDArray[np.float32] | None]
 # A draw that is less like the pool than 95% of draws is made again, so often at most.
 REDRAWS = 5
-SHOWN = 10
 # No stratum gives in proportion what it has less than two groups of: whatever it holds out, it
 # leaves nothing. And a test set of some hundred tasks holds none of most of a thousand strata.
 MOST_STRATA, FEWEST_GROUPS = 1_000, 2
-# A field with more different values than this share of the tasks is a name.
-MOST_LEVELS_SHARE = 0.5
 
 
 def draw_splits(
@@ -78,15 +75,10 @@ def draw_splits(
     tasks = living_tasks(session, project.id)
     now = time.time()
     era = project.era + 1
-    keys = [how.key(task.task_id, task.fields or {}) for task in tasks]
-    strata = _strata_of_groups(how, tasks, keys)
+    keys, strata = keys_and_strata(how, tasks)
     _check_strata(config, len(set(strata)), len(set(keys)))
     named = named_test_tasks(session, project, config, [task.task_id for task in tasks])
-    fields = {task.task_id: task.fields or {} for task in tasks}
-    metadata = comparable_fields(fields, [task.task_id for task in tasks], config)
-    pool = covariates(metadata, embeddings)
-    if not pool.names:
-        pool = Covariates((), np.zeros((len(tasks), 0), dtype=np.float32))
+    pool = pool_covariates(tasks, config, embeddings)
     for redraw in range(REDRAWS + 1):
         how = replace(how, secret=secret_of_draw(project.secret, era, redraw))
         number_of = {key: permanent_random_number(how.secret, key) for key in set(keys)}
@@ -117,13 +109,7 @@ def draw_splits(
         manifest=manifest,
         digest="",
         reports={
-            "representativeness": {
-                "text": fit.text,
-                "largest": fit.largest,
-                "limit": fit.limit,
-                "redraws": redraw,
-                "differences": [asdict(one) for one in fit.differences[:SHOWN]],
-            },
+            "representativeness": fit_document(fit, redraw, embeddings is not None),
             "last_task": max((task.task_id for task in tasks), default=0),
             "drawn_groups": drawn_groups(keys, strata, roles, _closed(tasks, keys, named)),
         },
@@ -141,22 +127,6 @@ def draw_splits(
         f"and {held['control']} random control tasks of {len(tasks)}. Manifest "
         f"{row.digest[:12]}. {fit.text}",
     )
-
-
-def comparable_fields(
-    fields: Fields, task_ids: Sequence[int], config: QueueConfig
-) -> dict[str, npt.NDArray[Any]]:
-    """The fields that tasks are compared by; groups are drawn whole and say nothing more."""
-    names = sorted({name for mine in fields.values() for name in mine} - {config.group_by})
-    found = {}
-    for name in names:
-        values = column(fields, task_ids, name)
-        # A field that names each task anew (an id, a file) is no property of it.
-        if values is not None and (
-            values.dtype != object or len(set(values.tolist())) <= MOST_LEVELS_SHARE * len(task_ids)
-        ):
-            found[name] = values
-    return found
 
 
 def assign_late_tasks(database: Database, session: Session, project: Project) -> int:
@@ -259,23 +229,6 @@ def manifest_digest(era: HoldoutEra) -> str:
     }
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def living_tasks(session: Session, project_id: int) -> Sequence[Any]:
-    """Every task that was not deleted, in order of its number."""
-    return session.execute(
-        sa.select(Task.task_id, Task.fields, Task.content_hash, Task.value)
-        .where(Task.project_id == project_id, Task.deleted_at.is_(None))
-        .order_by(Task.task_id)
-    ).all()
-
-
-def _strata_of_groups(how: Numbering, tasks: Sequence[Any], keys: Sequence[str]) -> list[str]:
-    """The stratum of each task's group: that of its oldest task, which later ones cannot change."""
-    first: dict[str, str] = {}
-    for task, key in zip(tasks, keys, strict=True):
-        first.setdefault(key, how.stratum(task.fields or {}))
-    return [first[key] for key in keys]
 
 
 def _check_strata(config: QueueConfig, strata: int, groups: int) -> None:

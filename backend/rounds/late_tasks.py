@@ -11,9 +11,10 @@ from backend.evaluation.supplement import Frame, supplemented_figure
 from backend.models.artefact import Model
 from backend.rounds.answered_prefix import answered_prefix
 from backend.rounds.context import ProjectContext
+from backend.rounds.draw_fit import comparable_fields
 from backend.rounds.embedded import embedded_tasks
 from backend.rounds.evaluate import group_keys, hits_on
-from backend.rounds.fields import column, read_fields
+from backend.rounds.fields import read_fields
 from backend.rounds.numbering import current_era
 from backend.rounds.train import labelled_tasks
 from backend.store.evaluation_tables import SplitMember
@@ -34,15 +35,11 @@ def drift_report(context: ProjectContext) -> dict[str, Any] | None:
         fields = read_fields(session, project.id)
         kept = {"old": _spread(old), "late": _spread(late)}
         groups = {side: group_keys(session, project, tasks) for side, tasks in kept.items()}
-        group_by = context.config.group_by
-    names = sorted({name for mine in fields.values() for name in mine} - {group_by})
-    metadata: dict[str, dict[str, Any]] = {"old": {}, "late": {}}
-    for name in names:
-        both = [column(fields, kept[side], name) for side in ("old", "late")]
-        for side, values in zip(("old", "late"), both, strict=True):
-            if values is not None and len(set(values.tolist())) <= len(values) // 2:
-                metadata[side][name] = values
-    shared = metadata["old"].keys() & metadata["late"].keys()
+    both = comparable_fields(fields, [*kept["old"], *kept["late"]], context.config)
+    metadata = {
+        "old": {name: values[: len(kept["old"])] for name, values in both.items()},
+        "late": {name: values[len(kept["old"]) :] for name, values in both.items()},
+    }
     embeddings = {
         side: context.cache.get([hashes[task] for task in tasks]) for side, tasks in kept.items()
     }
@@ -51,8 +48,8 @@ def drift_report(context: ProjectContext) -> dict[str, Any] | None:
         len(late),
         embeddings["old"],
         embeddings["late"],
-        {name: metadata["old"][name] for name in shared},
-        {name: metadata["late"][name] for name in shared},
+        metadata["old"],
+        metadata["late"],
         groups["old"],
         groups["late"],
     )

@@ -18,9 +18,9 @@ from backend.evaluation.leak_guard import assess_blocking
 from backend.evaluation.near_duplicates import near_duplicates
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
+from backend.rounds.draw_fit import comparable_fields
 from backend.rounds.embedded import embedded_tasks
 from backend.rounds.fields import read_fields
-from backend.rounds.holdout import comparable_fields
 from backend.rounds.leak_guard import SAMPLED, LeakGuard
 from backend.store.tables import Task
 

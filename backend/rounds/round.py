@@ -19,6 +19,7 @@ from backend.models.artefact import Model
 from backend.rounds import train
 from backend.rounds.context import ProjectContext
 from backend.rounds.control import score_control
+from backend.rounds.draw_fit import compare_once_embedded
 from backend.rounds.embed import embed
 from backend.rounds.embedded import pool_embeddings
 from backend.rounds.evaluate import calibrate_and_measure
@@ -126,6 +127,7 @@ class RoundRun:
             if compared is not None:
                 metrics["comparison"] = compared
             alpha = None if compared is None else float(compared["alpha"])
+            compare_once_embedded(self._context)
             metrics["drift"] = drift_report(self._context)
             metrics["supplemented"] = supplemented(self._context, model)
             metrics["reference"] = reference_report(self._context, model, self._number)

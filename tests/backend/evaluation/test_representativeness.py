@@ -75,7 +75,7 @@ def test_a_draw_from_one_site_is_drawn_again() -> None:
     assert found.redraw
     assert found.differences[0].name in ("site = A", "site = B")
     assert found.largest == pytest.approx(abs(found.differences[0].value))
-    assert "so it is drawn again" in found.text
+    assert "so it is less like the pool than most" in found.text
     alike = representativeness(compared, rng.choice(3_000, 300, replace=False), seed=5)
     assert "it represents the pool" in alike.text
 
