@@ -67,7 +67,8 @@ def draw_splits(
 
     Raises:
         ConfigurationError: `test_set` names no task, or `strata` splits the pool too finely.
-            Nothing is written then.
+            Nothing is written then. Nor where no task has the field that `group_by` or `strata`
+            names.
     """
     config = parse_config(project.config)
     project.holdout_drawn_at = None
@@ -75,6 +76,7 @@ def draw_splits(
     tasks = living_tasks(session, project.id)
     now = time.time()
     era = project.era + 1
+    _check_fields(config, tasks)
     keys, strata = keys_and_strata(how, tasks)
     _check_strata(config, len(set(strata)), len(set(keys)))
     named = named_test_tasks(session, project, config, [task.task_id for task in tasks])
@@ -125,8 +127,16 @@ def draw_splits(
         "info",
         f"Drew the hold-outs of era {era}: {held['test']} test, {held['validation']} validation "
         f"and {held['control']} random control tasks of {len(tasks)}. Manifest "
-        f"{row.digest[:12]}. {fit.text}",
+        f"{row.digest[:12]}. {fit.text}{_alone(config, tasks)}",
     )
+
+
+def _alone(config: QueueConfig, tasks: Sequence[Any]) -> str:
+    """How many tasks have no group, as a sentence; nothing where all have one."""
+    if config.group_by is None:
+        return ""
+    count = sum((task.fields or {}).get(config.group_by) is None for task in tasks)
+    return f" {count:,} tasks have no {config.group_by}: each is drawn alone." if count else ""
 
 
 def assign_late_tasks(database: Database, session: Session, project: Project) -> int:
@@ -229,6 +239,22 @@ def manifest_digest(era: HoldoutEra) -> str:
     }
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _check_fields(config: QueueConfig, tasks: Sequence[Any]) -> None:
+    """A misspelt name would split patients between training and test, and nobody would see it."""
+    named = [("strata", name) for name in config.strata]
+    if config.group_by is not None:
+        named.append(("group_by", config.group_by))
+    there = {name for task in tasks for name in task.fields or {}}
+    for setting, name in named:
+        if tasks and name not in there:
+            raise ConfigurationError(
+                setting,
+                f"No task has a text or number {name!r} in its data; there is "
+                f"{', '.join(sorted(there)) or 'no such field'}. Name one of them, import the "
+                f"tasks with {name!r}, or leave {setting} out.",
+            )
 
 
 def _check_strata(config: QueueConfig, strata: int, groups: int) -> None:

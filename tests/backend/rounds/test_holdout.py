@@ -14,7 +14,7 @@ from backend.rounds import holdout, mirror, queue
 from backend.rounds.holdout import assign_late_tasks, draw_splits, manifest_digest
 from backend.rounds.numbering import current_era
 from backend.store.evaluation_tables import SplitMember
-from backend.store.tables import Project, Task
+from backend.store.tables import Event, Project, Task
 
 
 @pytest.fixture
@@ -103,9 +103,29 @@ def test_strata_that_split_too_finely_are_refused(patients, monkeypatch):
     patients.configure(strata=["scanner"])
     with pytest.raises(ConfigurationError, match="There may be 1 strata"):
         draw(patients)
-    patients.configure(strata=["text"])  # no field of the metadata: one stratum for all
+
+
+@pytest.mark.parametrize("misspelt", [{"group_by": "pateint"}, {"strata": ["scanner", "text"]}])
+def test_a_field_that_no_task_has_is_refused(patients, misspelt):
+    """Split by tasks, a patient would stand on both sides."""
+    patients.configure(**misspelt)
+    (setting,) = misspelt
+    with pytest.raises(
+        ConfigurationError, match=rf"{setting}: No task has .*; there is patient, scanner\."
+    ):
+        draw(patients)
+    assert patients.row().era == 0
+
+
+def test_tasks_without_a_group_are_drawn_alone_and_told_of(patients):
+    with patients.database.write() as session:
+        row = session.get_one(Project, patients.id)
+        tasks = [{"id": n, "data": {"text": f"Alone {n}"}} for n in range(100, 107)]
+        mirror.write_tasks(patients.database, session, row, tasks)
     draw(patients)
-    assert len(era(patients).intervals) == 1
+    with patients.database.read() as session:
+        told = session.scalars(sa.select(Event.message).where(Event.message.contains("Drew"))).one()
+    assert told.endswith(" 7 tasks have no patient: each is drawn alone.")
 
 
 def test_late_tasks_fall_into_a_role_by_the_same_rule(patients):
