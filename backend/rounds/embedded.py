@@ -9,15 +9,29 @@ import sqlalchemy as sa
 from backend.errors import EncoderUnavailableError
 from backend.rounds.context import ProjectContext
 from backend.rounds.schema import schema_of
-from backend.store.tables import Task
+from backend.store.tables import Project, Task
 
 # With fewer of a pool embedded, its directions are not those of the pool.
 ENOUGH_OF_A_POOL = 0.95
 
 
 def embedded_tasks(context: ProjectContext) -> dict[int, bytes]:
-    """The content of each living task that has an embedding, in order of task id."""
+    """The content of each living task that has an embedding, in order of task id.
+
+    A round asks several times: it is read once a job while no task and no embedding comes or goes.
+    """
     with context.database.read() as session:
+        project = session.get_one(Project, context.project_id)
+        count = session.scalar(
+            sa.select(sa.func.count()).where(
+                Task.project_id == context.project_id, Task.deleted_at.is_(None)
+            )
+        )
+        # The cursor moves with every change of a task in Label Studio.
+        made_from = (project.cursor, project.total, count, len(context.cache))
+        if context.memo.get("embedded tasks made from") == made_from:
+            known: dict[int, bytes] = context.memo["embedded tasks"]
+            return known
         rows = session.execute(
             sa.select(Task.task_id, Task.content_hash)
             .where(
@@ -27,8 +41,12 @@ def embedded_tasks(context: ProjectContext) -> dict[int, bytes]:
             )
             .order_by(Task.task_id)
         ).all()
-    known = context.cache.contains([row.content_hash for row in rows])
-    return {row.task_id: row.content_hash for row, there in zip(rows, known, strict=True) if there}
+    embedded = context.cache.contains([row.content_hash for row in rows])
+    found = {
+        row.task_id: row.content_hash for row, there in zip(rows, embedded, strict=True) if there
+    }
+    context.memo.update({"embedded tasks": found, "embedded tasks made from": made_from})
+    return found
 
 
 def pool_embeddings(
