@@ -4,10 +4,10 @@ PYTHON ?=
 ARGS ?=
 export PYTHON
 
-.PHONY: help setup setup-labelstudio setup-demo-data check test test-statistics demo bench-round bench-labels bench-selection bench-scale
+.PHONY: help setup setup-labelstudio setup-demo-data check test test-statistics demo bench-round bench-labels bench-selection bench-scale bench-near-duplicates
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  PYTHON=/path/to/python3 picks the Python; ARGS="..." is handed on, as in'
 	@echo '  make demo ARGS="--annotate 200"'
@@ -48,3 +48,6 @@ bench-selection: setup  ## Time selection from 100,000 items, next to the fastes
 
 bench-scale: setup  ## Run every strategy on a million items: seconds and memory, pass or fail
 	@.venv/bin/python -m benchmarks.selection --scale $(ARGS)
+
+bench-near-duplicates: setup  ## Time the exact search for near-duplicates among 100,000 items
+	@.venv/bin/python -m benchmarks.near_duplicates $(ARGS)

@@ -1,6 +1,6 @@
 """Seconds and memory of the exact search for near-duplicates.
 
-    python benchmarks/near_duplicates.py [--rows 100000] [--width 384] [--holdout 2000]
+    make bench-near-duplicates ARGS="[--rows 100000] [--width 384] [--holdout 2000]"
 
 Prints a row per kind of data (isotropic, clustered, narrow cone) and search (all rows against a
 hold-out; all pairs of rows), each in a process of its own from a memory-mapped file: the threshold
