@@ -171,6 +171,7 @@ def disconnect(
             webhook_id=None,
             view_id=None,
             paused_overlap=None,
+            pause_reason=None,
             restore={},
         )
     return problems

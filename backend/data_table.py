@@ -1,6 +1,7 @@
 """A table in a file: the rows of JSON Lines or CSV, and which of its columns holds what."""
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ def _read_csv(path: Path, text: str) -> Table:
     first = text.partition("\n")[0]
     separator = max(",;\t", key=first.count) if path.suffix.lower() == ".csv" else "\t"
     csv.field_size_limit(1 << 27)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=separator)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     rows: list[Row] = []
     lines = []
     try:

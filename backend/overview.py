@@ -355,7 +355,13 @@ def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None)
             f"pool from training; {guard['threshold']:.4f} is in force instead."
         )
     compared = holdout.get("comparisons") or []
-    if compared and compared[-1]["lift"]["verdict"] == "below":
+    # What was seen of one strategy says nothing of another.
+    in_force = str(overview["config"].get("strategy"))
+    if (
+        compared
+        and compared[-1]["lift"]["verdict"] == "below"
+        and compared[-1]["strategy"] == in_force
+    ):
         found.append(
             f"{FAILING}{compared[-1]['sentence']} "
             + (

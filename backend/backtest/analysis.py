@@ -69,6 +69,7 @@ class Analysis:
                 "strategy": self.recommendation.strategy,
                 "text": self.recommendation.text,
             },
+            "notes": list(self.notes),
         }
 
 

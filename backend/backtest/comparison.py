@@ -96,10 +96,10 @@ class Resampling:
     def labels_saved(self, one: Curves, random: Curves, points: Sequence[int]) -> Estimate:
         """The share of random's labels that the strategy saves, with a bootstrap interval.
 
-        1 - n_s / N, n_s the labels with which the strategy's mean curve reaches random's height
-        at the end, N; where it does not, 1 - N / n_r, n_r the labels with which random reaches
-        the strategy's end, at least -1. Curves are made monotone and read linearly. The interval
-        are percentiles over redrawn seeds and groups of items together.
+        1 - n_s / n_r, at least -1: n_s and n_r are the labels with which the mean curves of the
+        strategy and of random first reach the height that both end with or above. Curves are made
+        monotone and read linearly. The interval are percentiles over redrawn seeds and groups of
+        items together.
         """
         places = np.asarray(points, dtype=np.float64)
         mean = _saved(places, one.accuracy.mean(axis=0), random.accuracy.mean(axis=0))
@@ -119,11 +119,14 @@ class Resampling:
 
 def _saved(points: Floats, own: Floats, random: Floats) -> float:
     own, random = monotone(own), monotone(random)
-    reached = first_reach(points, own, float(random[-1]))
-    if reached is not None:
-        return float(1 - reached / points[-1])
-    needed = first_reach(points, random, float(own[-1]))
-    return -1.0 if needed is None else max(float(1 - points[-1] / needed), -1.0)
+    if random[0] > own[-1]:  # random begins above all that the strategy reaches
+        return -1.0
+    # A curve that is flat at its end got there before: the last point is not what it needed.
+    level = min(float(own[-1]), float(random[-1]))
+    reached, needed = first_reach(points, own, level), first_reach(points, random, level)
+    if reached is None or needed is None:
+        raise ValueError("a curve that never falls reaches what it ends with")
+    return max(float(1 - reached / needed), -1.0)
 
 
 def holm(estimates: Mapping[str, Estimate], alpha: float = ALPHA) -> dict[str, int]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -156,15 +156,19 @@ def validation_size(plan: Plan) -> int:
     return min(MOST_VALIDATION_ITEMS, math.floor(VALIDATION_SHARE * plan.budget))
 
 
-def named(written: Sequence[Any]) -> dict[str, Any]:
+def named(written: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
     """Strategies by the name they are reported under, as they were given; random comes along.
+
+    written  strategies, or strategies by the text that they were given as
 
     Raises strategies.GrammarError with the path of what is wrong.
     """
     found: dict[str, Any] = {}
-    for number, spec in enumerate(written):
+    if not isinstance(written, Mapping):
+        written = {one if isinstance(one, str) else json.dumps(one): one for one in written}
+    for number, (name, spec) in enumerate(written.items()):
         strategies.parse(spec, f"strategies[{number}]")
-        found.setdefault(spec if isinstance(spec, str) else json.dumps(spec), spec)
+        found[name] = spec
     found.setdefault(RANDOM, RANDOM)
     return found
 

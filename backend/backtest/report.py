@@ -63,7 +63,7 @@ def report_html(found: Analysis, source: str) -> str:
 <p class="note">Mean height of the learning curve minus random's, in points, paired by seed, with
 95% intervals over seeds and test items. “Told apart” is Holm's test over all strategies at 5%;
 “visible” is the smallest true difference that it would see with 80% probability. Labels saved:
-how many fewer labels reach random's final accuracy; negative where more are needed.</p>
+how many fewer labels than random's reach the accuracy that both end with; negative: more.</p>
 <h2>Notes</h2><ul class="note">{notes}
 <li>Test sets: <code>{found.test_hash}</code></li></ul></body></html>
 """

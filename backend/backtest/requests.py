@@ -222,7 +222,7 @@ def _checked(document: Any) -> dict[str, Any]:
 def _strategies(written: Any) -> list[Any]:
     if written is None:
         return list(DEFAULT_STRATEGIES)
-    listed = read_strategies(written) if isinstance(written, str) else written
+    listed = list(read_strategies(written).values()) if isinstance(written, str) else written
     if not isinstance(listed, list):
         raise RequestError("strategies", "It is no list.", 'Send ["auto", "margin"].')
     try:

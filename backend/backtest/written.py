@@ -6,13 +6,13 @@ from typing import Any
 from backend.errors import ConfigurationError
 
 
-def read_strategies(text: str) -> list[Any]:
-    """The strategies of a list such as `auto;margin;{"chain": [...]};random`.
+def read_strategies(text: str) -> dict[str, Any]:
+    """The strategies of a list such as `auto;margin;{"chain": [...]};random`, by what was written.
 
     A semicolon inside a JSON string separates nothing.
     Raises ConfigurationError for JSON that does not parse, with the place.
     """
-    found: list[Any] = []
+    found: dict[str, Any] = {}
     rest = text.strip()
     while rest:
         if rest[0] in '{["':
@@ -24,7 +24,7 @@ def read_strategies(text: str) -> list[Any]:
                     f"{rest[:60]!r} is not valid JSON ({error}); put the whole list in single "
                     "quotes",
                 ) from None
-            found.append(value)
+            found[value if isinstance(value, str) else rest[:end]] = value
             rest = rest[end:].lstrip()
             if rest and rest[0] != ";":
                 raise ConfigurationError(
@@ -36,5 +36,5 @@ def read_strategies(text: str) -> list[Any]:
             name, _, rest = rest.partition(";")
             rest = rest.lstrip()
             if name.strip():
-                found.append(name.strip())
+                found[name.strip()] = name.strip()
     return found

@@ -139,6 +139,8 @@ def backtest(
             for name, spec in chosen.items()
         }
         found = analyse(labelled, plan, outcomes, notes)
+        for note in found.notes[len(labelled.warnings) + len(notes) :]:
+            warn(note)
     if report is not None:
         from backend.backtest.report import report_html
 
@@ -157,9 +159,9 @@ def _strategies(listed: str | None, single: list[str]) -> dict[str, Any]:
     from backend.backtest.written import read_strategies
     from strategies import GrammarError
 
-    written = read_strategies(listed) if listed is not None else []
+    written = read_strategies(listed) if listed is not None else {}
     for text in single:
-        written += read_strategies(text)
+        written |= read_strategies(text)
     try:
         return named(written or DEFAULT_STRATEGIES)
     except GrammarError as error:

@@ -31,7 +31,14 @@ from backend.store.tables import Pick, Project, Round, TrainingManifest
 
 # Control labels at the first look: with fewer there are hardly blocks enough.
 FIRST_LOOK = 20
+# Labels and classes that a start has at least: what a block adds to nothing is all that its head
+# knows, and says nothing of what it would add to a model.
+FEWEST_AT_START, FEWEST_CLASSES = 10, 2
 REFITS, CURVE_POINTS = 20, 8
+NO_START = (
+    f"Lift unknown: no model was trained on {FEWEST_AT_START} labels of {FEWEST_CLASSES} classes "
+    "yet, to which both sides could be added."
+)
 FAILING = "The strategy does worse than random labelling. "
 
 
@@ -41,10 +48,16 @@ class Rival:
 
     by_round: dict[int, list[int]]
 
-    def within(self, block: Block, rounds: Sequence[int], size: int) -> list[int]:
-        """The first `size` of a block, in their order."""
-        mine = [task for n in rounds[block.first : block.last + 1] for task in self.of(n)]
-        return mine[:size]
+    def within(self, block: Block, rounds: Sequence[int], share: "Rival") -> list[int]:
+        """As many as the block compares: the first of each round, as many as `share` has there.
+
+        Where a round has fewer, the next ones of the block's other rounds stand in.
+        """
+        first, next_ones = [], []
+        for n in rounds[block.first : block.last + 1]:
+            first += self.of(n)[: len(share.of(n))]
+            next_ones += self.of(n)[len(share.of(n)) :]
+        return [*first, *next_ones][: block.size]
 
     def of(self, round_number: int) -> list[int]:
         """Those of one round."""
@@ -111,9 +124,9 @@ def is_failing(session: Session, project: Project) -> bool:
 
 def compare(context: ProjectContext, model: Model, alpha: float) -> dict[str, Any]:
     """Lift, labels saved and rare classes found, on validation set (a)."""
+    start = _common_start(context)
     with context.database.read() as session:
         project = context.project()
-        start = _common_start(session, project)
         control = Rival(_control_rounds(session, project))
         by_round, branch_of = _strategy_rounds(session, project)
         picks = Rival(by_round)
@@ -123,18 +136,18 @@ def compare(context: ProjectContext, model: Model, alpha: float) -> dict[str, An
     material = labelled_tasks(context, asked)
     material = material.of([leak is None for leak in leaking(context, material)])
     there = set(material.task_ids)
+    start = [task for task in start if task in there]
+    there -= set(start)
     control = Rival({n: [t for t in part if t in there] for n, part in control.by_round.items()})
     picks = Rival({n: [t for t in part if t in there] for n, part in picks.by_round.items()})
-    start = [task for task in start if task in there - {*_all(control), *_all(picks)}]
     rounds = sorted(control.by_round.keys() | picks.by_round.keys())
-    blocks = control_blocks(
-        [len(control.of(n)) for n in rounds], [len(picks.of(n)) for n in rounds]
-    )
+    blocks = _blocks(control, picks, rounds) if start else ()
     refit = _Refits(model, material, judged)
     found = _lift_over(blocks, refit, start, control, picks, rounds, groups, alpha)
     return {
         "lift": asdict(found),
-        "sentence": in_words(found),
+        "sentence": in_words(found) if start else NO_START,
+        "start": len(start),
         "branches": _branches(refit, start, control, picks, branch_of, rounds, groups, alpha),
         "labels_saved": asdict(_saved(refit, start, control, picks, blocks, rounds, groups)),
         "rare": _rare(model, material, control, picks),
@@ -177,7 +190,7 @@ def _lift_over(
     alpha: float,
 ) -> Lift:
     pairs = [
-        (control.within(block, rounds, block.size), picks.within(block, rounds, block.size))
+        (control.within(block, rounds, control), picks.within(block, rounds, control))
         for block in blocks
     ]
     hits = refit.hits([[*start, *side] for pair in pairs for side in reversed(pair)])
@@ -199,16 +212,14 @@ def _branches(
     Which branches these are depends on how many picks they have, never on what came of them.
     """
     names = sorted(set(branch_of.values()))
-    if len(names) < 2:
+    if len(names) < 2 or not start:
         return []
     parts = []
     for branch in names:
         mine = Rival(
             {n: [t for t in part if branch_of[t] == branch] for n, part in picks.by_round.items()}
         )
-        blocks = control_blocks(
-            [len(control.of(n)) for n in rounds], [len(mine.of(n)) for n in rounds]
-        )
+        blocks = _blocks(control, mine, rounds)
         if len(blocks) >= FEWEST_BLOCKS:
             parts.append((branch, mine, blocks))
     found = []
@@ -233,7 +244,8 @@ def _saved(
         none = np.zeros((1, 1, 0), dtype=np.bool_)
         return labels_saved([0], none, none[:, 0], 0)
     rng = np.random.default_rng(0)
-    count = len(_all(control))
+    # Blocks without picks are left out, and with them their control labels.
+    count = sum(len(control.of(n)) for b in blocks for n in rounds[b.first : b.last + 1])
     sizes = np.unique(np.linspace(0, 2 * count, CURVE_POINTS).astype(int))
     sizes = sizes[sizes <= max(len(_all(picks)), 1)]
     subsets: list[list[int]] = []
@@ -269,19 +281,37 @@ def _rare(
     return {"class": model.classes[rarest], **asdict(found)}
 
 
+def _blocks(control: Rival, picks: Rival, rounds: Sequence[int]) -> tuple[Block, ...]:
+    return control_blocks([len(control.of(n)) for n in rounds], [len(picks.of(n)) for n in rounds])
+
+
 def _all(rival: Rival) -> list[int]:
     return [task for number in sorted(rival.by_round) for task in rival.by_round[number]]
 
 
-def _common_start(session: Session, project: Project) -> list[int]:
-    """What the first model was trained on: the labels that both sides have in common."""
-    first = session.scalars(
-        sa.select(TrainingManifest)
-        .where(TrainingManifest.project_id == project.id)
-        .order_by(TrainingManifest.round)
-        .limit(1)
-    ).first()
-    return [] if first is None else [int(member[0]) for member in first.members]
+def _common_start(context: ProjectContext) -> list[int]:
+    """What the first model with enough labels was trained on, whoever chose them: the labels that
+    both sides have in common; [] where there is none yet.
+    """
+    with context.database.read() as session:
+        project = context.project()
+        manifests = [
+            [int(member[0]) for member in manifest.members]
+            for manifest in session.scalars(
+                sa.select(TrainingManifest)
+                .where(TrainingManifest.project_id == project.id)
+                .order_by(TrainingManifest.round)
+            )
+        ]
+        roles = queue.holdout_roles(session, project)
+    for members in manifests:
+        if len(members) < FEWEST_AT_START:
+            continue
+        start = labelled_tasks(context, set(members) - roles.keys())
+        start = start.of([leak is None for leak in leaking(context, start)])
+        if len(start.labels) >= FEWEST_AT_START and len(set(start.labels)) >= FEWEST_CLASSES:
+            return [int(task) for task in start.task_ids]
+    return []
 
 
 def _control_rounds(session: Session, project: Project) -> dict[int, list[int]]:
@@ -313,6 +343,8 @@ def _strategy_rounds(
             )
         )
     )
+    if 1 in others:  # the first window was made before the first round, by the same strategy
+        others.add(0)
     found: dict[int, list[int]] = {}
     branch_of: dict[int, str] = {}
     for row in session.execute(
@@ -320,9 +352,16 @@ def _strategy_rounds(
         .where(Pick.project_id == project.id, Pick.family == "strategy", Pick.state == "resolved")
         .order_by(Pick.round, Pick.position)
     ):
-        if row.round in others or row.branch.startswith(("random", "pin")):
+        if row.round in others or _is_chance(row.branch):
             continue
         if row.task_id not in branch_of:
             branch_of[row.task_id] = row.branch
             found.setdefault(row.round, []).append(row.task_id)
     return found, branch_of
+
+
+def _is_chance(branch: str) -> bool:
+    """Whether chance or a pin chose: not where a strategy filters what chance gave it."""
+    return branch.startswith(("random (", "pin")) or (
+        branch.startswith("random") and " > " not in branch
+    )

@@ -126,7 +126,9 @@ class RoundRun:
             compared = look_if_due(self._context, model)
             if compared is not None:
                 metrics["comparison"] = compared
-            alpha = None if compared is None else float(compared["alpha"])
+            # A look that had too little to look at is still to come, and so is its error.
+            looked = compared is not None and compared["lift"]["value"] is not None
+            alpha = float(compared["alpha"]) if compared is not None and looked else None
             compare_once_embedded(self._context)
             metrics["drift"] = drift_report(self._context)
             metrics["supplemented"] = supplemented(self._context, model)

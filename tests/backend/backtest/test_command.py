@@ -24,12 +24,12 @@ def test_a_file_is_tested_from_end_to_end(run, tmp_path):
     data = written(tmp_path / "d.jsonl", rows())
     options = ("--encoder", "static", "--seeds", "2", "--jobs", "1", "--batch", 8, "--budget", 16)
     result = run(
-        *("--data", data, *options, "--strategies", 'margin;{"margin": {}}'),
+        *("--data", data, *options, "--strategies", 'margin;{"margin":{}}'),
         *("--json", tmp_path / "o.json", "--report", tmp_path / "o.html"),
     )
     assert result.exit_code == 0, result.output
     document = json.loads((tmp_path / "o.json").read_text())
-    assert list(document["strategies"]) == ["margin", '{"margin": {}}', "random"]
+    assert list(document["strategies"]) == ["margin", '{"margin":{}}', "random"]
     assert document["recommendation"]["strategy"] is None
     assert "2 seeds" in (tmp_path / "o.html").read_text()
     again = run("--data", data, *options, "--strategy", "margin", "--json", "-")

@@ -1,6 +1,5 @@
 """Outcomes are kept as they come: a stopped backtest goes on, and adds only what is new."""
 
-import numpy as np
 import pytest
 
 from backend.backtest.analysis import analyse
@@ -74,10 +73,13 @@ def test_the_report_stands_alone_and_shows_every_strategy():
 
 def test_a_list_of_strategies_may_hold_semicolons_inside_json():
     written = 'auto; {"metadata_balance": {"columns": ["a;b"]}} ;"margin";random;'
-    assert read_strategies(written) == [
-        *("auto", {"metadata_balance": {"columns": ["a;b"]}}, "margin", "random"),
-    ]
+    assert read_strategies(written) == {
+        "auto": "auto",
+        '{"metadata_balance": {"columns": ["a;b"]}}': {"metadata_balance": {"columns": ["a;b"]}},
+        "margin": "margin",
+        "random": "random",
+    }
     for wrong in ('{"chain": [', '{"a": 1} margin'):
         with pytest.raises(ConfigurationError, match="strategies"):
             read_strategies(wrong)
-    assert np.size(read_strategies("")) == 0
+    assert read_strategies("") == {}

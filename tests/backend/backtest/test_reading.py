@@ -150,6 +150,15 @@ def test_what_came_in_a_request_makes_no_file_be_read(photos, tmp_path):
         read_data(Source(photos, may_read_files=False), tmp_path / "cache")
 
 
+def test_a_line_of_a_csv_file_ends_with_a_newline_alone(tmp_path):
+    """Text copied from documents holds other separators, which pandas does not quote."""
+    path = tmp_path / "d.csv"
+    lines = [f"a{separator}b {n},{'xy'[n % 2]}" for n, separator in enumerate("\u2028\x85\x0c" * 4)]
+    path.write_text("\n".join(["text,label", *lines]) + "\n", encoding="utf-8")
+    table = read_table(path)
+    assert [row["text"] for row in table.rows] == [line.rpartition(",")[0] for line in lines]
+
+
 def test_columns_are_found_by_name_and_by_content(tmp_path):
     prose = [{"y": 1, "words": "a sentence of some length", "Label": "a", "patient": 3}]
     found = choose_columns(read_table(written(tmp_path / "d.jsonl", prose)))

@@ -178,7 +178,7 @@ def test_the_document_has_the_documented_shape():
     data, found = simulated(np.random.default_rng(8), ("a", "random"), 5, 40)
     document = analyse(data, PLAN, found).document()
     assert set(document) == {
-        *("items", "classes", "seeds", "test_hash", "strategies", "recommendation"),
+        *("items", "classes", "seeds", "test_hash", "strategies", "recommendation", "notes"),
     }
     assert (document["items"], document["classes"], document["seeds"]) == (80, 3, 5)
     assert set(document["strategies"]) == {"a", "random"}
@@ -188,6 +188,7 @@ def test_the_document_has_the_documented_shape():
     for name in ("auc_difference_to_random", "labels_saved"):
         assert set(one[name]) == {"mean", "low", "high"}
     assert set(document["recommendation"]) == {"strategy", "text"}
+    assert document["notes"] == []
 
 
 def test_labels_saved_is_where_the_curves_cross_the_same_height():
@@ -207,5 +208,10 @@ def test_labels_saved_is_where_the_curves_cross_the_same_height():
     slow = curve(0.5, 0.5, 0.5, 0.6, 0.7)
     # Its last height 0.7 is random's at 30 labels.
     assert resampling.labels_saved(slow, chance, PLAN.points).mean == pytest.approx(1 - 50 / 30)
+    # Random is at its last height from 20 labels on, and so is whoever is like it.
+    early = curve(0.5, 0.9, 0.9, 0.9, 0.9)
+    assert Resampling(early).labels_saved(early, early, PLAN.points).mean == 0.0
+    late = Resampling(early).labels_saved(chance, early, PLAN.points)
+    assert late.mean == -1.0 <= late.low <= late.high
     hopeless = curve(0.1, 0.1, 0.1, 0.1, 0.1)
     assert resampling.labels_saved(hopeless, chance, PLAN.points).mean == -1.0

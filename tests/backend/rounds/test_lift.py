@@ -7,14 +7,22 @@ import pytest
 import sqlalchemy as sa
 
 from backend.config import QueueConfig
+from backend.evaluation.control_blocks import Block
 from backend.overview import project_overview
 from backend.rounds import mirror
 from backend.rounds.labels import derive_labels
-from backend.rounds.lift import compare, is_failing, look_if_due
+from backend.rounds.lift import (
+    FEWEST_AT_START,
+    Rival,
+    _is_chance,
+    compare,
+    is_failing,
+    look_if_due,
+)
 from backend.rounds.numbering import current_era
 from backend.rounds.rank import Ranker
 from backend.store.evaluation_tables import ControlDraw
-from backend.store.tables import Pick, Project
+from backend.store.tables import Pick, Project, TrainingManifest
 from tests.backend.text_project import CLASSES
 
 START, ROUNDS, PER_ROUND, JUDGED = 12, 40, 4, 240
@@ -221,6 +229,65 @@ def test_a_strategy_that_is_chance_is_not_visible_and_says_what_could_be(cluster
     assert found["branches"] == []  # there is one only: the lift itself
     with clusters.project.database.read() as session:
         assert not is_failing(session, clusters.project.row())
+
+
+def test_the_start_stays_the_start_where_the_strategy_chose_it_itself(clusters):
+    """Covering needs no model: its picks before the first model are what that was trained on."""
+    clusters.play(chance(8))
+    with clusters.project.database.write() as session:
+        (first,) = session.scalars(sa.select(TrainingManifest))
+        start = [int(member[0]) for member in first.members]
+        for place, task in enumerate(start):
+            session.add(
+                Pick(
+                    project_id=clusters.project.id,
+                    version="v0",
+                    position=place,
+                    ordinal=place,
+                    round=0,
+                    task_id=task,
+                    family="strategy",
+                    branch="margin > max_herding",
+                    blind=False,
+                    state="resolved",
+                    created_at=1.0,
+                )
+            )
+    context = clusters.project.context()
+    found = compare(context, context.live_model(), 0.0125)
+    assert found["start"] == len(start) == START
+    assert found["lift"]["verdict"] == "not visible"
+
+
+def test_without_a_start_that_knows_anything_nothing_is_compared(clusters):
+    clusters.play(chance(9))
+    with clusters.project.database.write() as session:
+        (first,) = session.scalars(sa.select(TrainingManifest))
+        first.members = first.members[: FEWEST_AT_START - 1]
+    context = clusters.project.context()
+    found = compare(context, context.live_model(), 0.0125)
+    assert found["lift"]["value"] is None
+    assert "no model was trained on 10 labels" in found["sentence"]
+
+
+def test_in_each_round_the_best_picks_are_as_many_as_the_control_is():
+    control = Rival({1: [1, 2], 2: [3], 3: [4, 5]})
+    picks = Rival({1: [11, 12, 13, 14, 15], 2: [21, 22], 3: [31]})
+    block = Block(first=0, last=2, size=5)
+    assert picks.within(block, [1, 2, 3], control) == [11, 12, 21, 31, 13]
+    assert control.within(block, [1, 2, 3], control) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("branch", "expected"),
+    [
+        *[("random", True), ("random (not embedded yet)", True), ("pin", True)],
+        *[("random (safety net): stratified", True), ("auto > random", False)],
+        *[("random > margin", False), ("margin", False), ("stratified", False)],
+    ],
+)
+def test_what_chance_chose_is_told_from_what_a_strategy_chose_of_it(branch, expected):
+    assert _is_chance(branch) == expected
 
 
 def test_it_is_looked_at_only_when_the_control_labels_have_doubled(clusters):
