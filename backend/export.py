@@ -10,9 +10,11 @@ from sqlalchemy.orm import Session
 from backend.errors import LeakError
 from backend.labelstudio import LabelStudio
 from backend.rounds import queue
+from backend.rounds.context import ProjectContext
 from backend.rounds.fields import read_fields
 from backend.rounds.inclusion import inclusion_probabilities
 from backend.rounds.numbering import current_era, numbering
+from backend.rounds.train import labelled_tasks, leaking
 from backend.rounds.training_set import rolling_validation
 from backend.store.database import Database
 from backend.store.evaluation_tables import ControlDraw
@@ -63,15 +65,18 @@ def check_for_leaks(database: Database, project: Project) -> None:
                 )
 
 
-def exported(database: Database, client: LabelStudio, project: Project) -> Iterator[dict[str, Any]]:
+def exported(context: ProjectContext, client: LabelStudio) -> Iterator[dict[str, Any]]:
     """Every annotated task, by id: its data as in Label Studio, its label and its provenance.
 
     `split` is what the label may be used for: `test`, `validation`, `control` (it measures before
-    it trains), `rolling` (likewise), `train`, or `blocked` (a hold-out's group or copy).
+    it trains), `rolling` (likewise), `train`, or `blocked` (a hold-out's group, copy or
+    near-duplicate).
     `probability` is the chance of being chosen where chance chose, else None.
     """
-    with database.read() as session:
-        provenance = _Provenance(session, project)
+    too_close = _near_duplicates(context)
+    with context.database.read() as session:
+        project = context.project()
+        provenance = _Provenance(session, project, too_close)
     for page in client.task_pages(
         project.label_studio_id, fields="all", include="id,data", filters=[ANNOTATED]
     ):
@@ -86,12 +91,12 @@ def exported(database: Database, client: LabelStudio, project: Project) -> Itera
 class _Provenance:
     """How each task came to be labelled, as of one moment."""
 
-    def __init__(self, session: Session, project: Project) -> None:
+    def __init__(self, session: Session, project: Project, near_duplicates: set[int]) -> None:
         mine = project.id
         self._era = current_era(session, project)
         self._roles = queue.roles(session, project)
         self._rolling = rolling_validation(session, project, project.round_number + 1)
-        self._too_close = _groups_and_copies(session, project, self._roles)
+        self._too_close = _groups_and_copies(session, project, self._roles) | near_duplicates
         self._labels = {
             row.task_id: row
             for row in session.scalars(sa.select(Label).where(Label.project_id == mine))
@@ -149,6 +154,17 @@ class _Provenance:
             "era": None if self._era is None else self._era.era,
             "manifest": None if self._era is None else self._era.digest,
         }
+
+
+def _near_duplicates(context: ProjectContext) -> set[int]:
+    """Labelled tasks whose embedding is nearly a hold-out's: AskNext does not train on them."""
+    with context.database.read() as session:
+        labelled = set(
+            session.scalars(sa.select(Label.task_id).where(Label.project_id == context.project_id))
+        )
+    tasks = labelled_tasks(context, labelled)
+    found = zip(tasks.task_ids, leaking(context, tasks), strict=True)
+    return {task for task, reason in found if reason is not None}
 
 
 def _groups_and_copies(session: Session, project: Project, roles: dict[int, Any]) -> set[int]:

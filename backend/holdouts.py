@@ -165,8 +165,8 @@ def skip_warnings(rounds: Sequence[dict[str, Any]]) -> list[str]:
         if not skips or skips["skipped"] <= WARNING_SHARE * skips["asked"]:
             continue
         said = skips.get("warning") or (
-            f"{skips['skipped']} of {skips['asked']} tasks were skipped; what that can do to the "
-            "accuracy is shown by `asknext holdout open`. Ask why they are skipped"
+            f"{skips['skipped']} of {skips['asked']} tasks were skipped or are in dispute; what "
+            "that can do to the accuracy is shown by `asknext holdout open`. Ask why"
         )
         found.append(f"{words}: {said}.")
     return found

@@ -1,9 +1,10 @@
 """Making all runs of a backtest as RQ jobs, on workers that live as long as the command.
 
-Where the installation's queue engine answers, its own workers help; else the command has an engine
-of its own for as long.
+The command has a queue engine of its own for as long: on an installation's its workers would take
+other people's jobs with them when they end, and its jobs would hold up rounds.
 """
 
+import re
 import sys
 import tempfile
 import time
@@ -14,8 +15,6 @@ from pathlib import Path
 
 import redis
 from pydantic import SecretStr
-from rq.command import send_stop_job_command
-from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
@@ -24,7 +23,6 @@ from backend.backtest.kept import Kept, in_batches
 from backend.backtest.labelled_data import BacktestError
 from backend.backtest.runs import Run
 from backend.backtest_jobs import QUEUE, ROUNDS, push_batches
-from backend.commands.workers import living_workers
 from backend.settings import Settings
 from backend.supervisor import Child, Supervisor
 
@@ -46,21 +44,21 @@ def make_all(settings: Settings, kept: Kept, runs: Sequence[Run], workers: int, 
     if not batches:
         return
     with (
-        _with_engine(settings) as (reached, own),
-        Supervisor([*own, *_workers(reached, min(workers, len(batches)))], _ignore) as supervisor,
+        _own_engine(settings) as (reached, child),
+        Supervisor([child, *_workers(reached, min(workers, len(batches)))], _ignore) as supervisor,
     ):
         supervisor.start()
+        if supervisor.is_asked_to_stop:
+            raise KeyboardInterrupt
         connection = engine.connect(reached)
-        jobs = []
         try:
-            jobs = push_batches(connection, kept.folder, batches)
+            jobs = push_batches(connection, kept.folder.absolute(), batches)
             _await(connection, jobs, supervisor, tell)
-        except (redis.RedisError, OSError) as error:
+        except redis.RedisError as error:
             raise BacktestError(
                 f"The queue engine went away ({type(error).__name__}); {GO_ON}."
             ) from error
         finally:
-            _withdraw(connection, jobs)
             connection.close()
 
 
@@ -94,7 +92,11 @@ def _check(job: Job) -> None:
         return
     result = job.latest_result()
     lines = ((result.exc_string if result else None) or "").strip().splitlines()
-    if lines and "Error" in lines[-1].split(":")[0] and "AbandonedJobError" not in lines[-1]:
+    if (
+        lines
+        and re.search("Error|Exception", lines[-1].split(":")[0])
+        and "AbandonedJobError" not in lines[-1]
+    ):
         raise BacktestError(f"A run failed: {lines[-1]}")
     raise BacktestError(
         f"A worker process died, perhaps for want of memory; {GO_ON}, with --jobs 1 or fewer items."
@@ -105,26 +107,8 @@ def _fetched(connection: "redis.Redis", names: Sequence[str]) -> list[Job | None
     return Job.fetch_many(names, connection=connection, serializer=JSONSerializer)
 
 
-def _withdraw(connection: "redis.Redis", jobs: Sequence[Job]) -> None:
-    """Leave nothing to the installation's workers that nobody waits for."""
-    try:
-        for job in _fetched(connection, [job.id for job in jobs]):
-            if job is None:
-                continue
-            try:
-                if job.get_status(refresh=False) == JobStatus.STARTED:
-                    send_stop_job_command(connection, job.id, JSONSerializer)
-                else:
-                    job.delete()
-            except (InvalidJobOperation, NoSuchJobError):
-                continue  # it ended in this moment
-    except (redis.RedisError, OSError):
-        return
-
-
 def _workers(settings: Settings, count: int) -> list[Child]:
-    """So many workers, less those of the installation that would help; at least one."""
-    helping = sum(QUEUE in worker["queues"] for worker in living_workers(settings))
+    """So many workers that serve nothing but the runs of backtests."""
     command = (sys.executable, "-P", "-m", "backend.cli", "worker", "--queues", QUEUE)
     return [
         Child(
@@ -135,16 +119,13 @@ def _workers(settings: Settings, count: int) -> list[Child]:
             stage=1,
             grace_seconds=0.0,
         )
-        for number in range(1, max(count - helping, 1) + 1)
+        for number in range(1, count + 1)
     ]
 
 
 @contextmanager
-def _with_engine(settings: Settings) -> Iterator[tuple[Settings, list[Child]]]:
-    """Settings that name an engine, and the engine where it is the command's own."""
-    if engine.answers(settings):
-        yield settings, []
-        return
+def _own_engine(settings: Settings) -> Iterator[tuple[Settings, Child]]:
+    """An engine that nobody else knows of, and the settings that name it."""
     with tempfile.TemporaryDirectory(prefix="asknext-") as folder:
         own = settings.model_copy(update={"data_dir": Path(folder), "redis_url": None})
         child = Child(
@@ -155,7 +136,7 @@ def _with_engine(settings: Settings) -> Iterator[tuple[Settings, list[Child]]]:
             ready=partial(engine.answers, own),
             grace_seconds=2.0,
         )
-        yield settings.model_copy(update={"redis_url": SecretStr(own.engine_url)}), [child]
+        yield settings.model_copy(update={"redis_url": SecretStr(own.engine_url)}), child
 
 
 def _ignore(level: str, text: str) -> None:

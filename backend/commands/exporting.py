@@ -34,16 +34,18 @@ def export(
     settings = load_settings(data_dir)
     with open_state(settings) as database:
         from backend.export import check_for_leaks, exported
+        from backend.rounds.context import ProjectContext
 
         found = find_project(database, project)
         check_for_leaks(database, found)
         count = 0
         with open_label_studio(settings, found) as client:
             # A file that is there is replaced only by a whole one.
+            context = ProjectContext(settings, database, found.id)
             part = None if out is None else out.with_name(out.name + ".part")
             stream = sys.stdout if part is None else part.open("w", encoding="utf-8")
             try:
-                for row in exported(database, client, found):
+                for row in exported(context, client):
                     stream.write(json.dumps(row, ensure_ascii=False) + "\n")
                     count += 1
             finally:

@@ -1,4 +1,6 @@
-"""What skipped tasks can do to an accuracy: skips are not random, so they are not dropped."""
+"""What tasks without a label can do to an accuracy: skips and disputes are not random, so they are
+not dropped.
+"""
 
 from dataclasses import dataclass
 
@@ -9,7 +11,8 @@ WARNING_SHARE = 0.05
 class SkipBounds:
     """The accuracy if every skipped task would have been wrong (`low`) or right (`high`).
 
-    Both are None while nothing was asked; `warning` is None while few enough were skipped.
+    As skipped counts what nobody labelled, and what people disagree on. Both are None while nothing
+    was asked; `warning` is None while few enough were skipped.
     """
 
     low: float | None
@@ -33,7 +36,8 @@ def skip_bounds(right: int, wrong: int, skipped: int) -> SkipBounds:
     warning = None
     if skipped > WARNING_SHARE * asked:
         warning = (
-            f"{skipped} of {asked} random tasks were skipped: the accuracy of all lies anywhere "
-            f"from {right / asked:.1%} to {(right + skipped) / asked:.1%}. Ask why they are skipped"
+            f"{skipped} of {asked} random tasks were skipped or are in dispute: the accuracy of "
+            f"all lies anywhere from {right / asked:.1%} to {(right + skipped) / asked:.1%}. "
+            "Ask why"
         )
     return SkipBounds(right / asked, (right + skipped) / asked, asked, skipped, warning)

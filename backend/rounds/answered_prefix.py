@@ -24,15 +24,20 @@ from backend.rounds.mirror import annotated_task_ids
 from backend.rounds.numbering import EVERYTHING, numbering
 from backend.rounds.rules import read_rule_book
 from backend.store.evaluation_tables import ControlDraw, SplitMember
-from backend.store.tables import Annotation, Pick, Project, Task
+from backend.store.tables import Annotation, Label, Pick, Project, Task
 
 
 @dataclass(frozen=True)
 class AnsweredPrefix:
-    """Members of the prefix, those of them that everybody skipped, and what was answered beyond."""
+    """Members of the prefix, those of them that have no label to measure by, and what was answered
+    beyond.
+
+    `unresolved` were skipped by everybody, are in dispute, or were submitted empty: no chance
+    decides which tasks these are, they are the hard ones.
+    """
 
     answered: frozenset[int]
-    skipped: frozenset[int]
+    unresolved: frozenset[int]
     beyond: frozenset[int]
 
 
@@ -73,8 +78,15 @@ def answered_prefix(
     answered = given | (annotated_task_ids(session, project.id) - waiting)
     drawn = _drawn(session, project, role, late)
     prefix = longest_prefix(drawn, answered, read_rule_book(session, project.id).excluded)
+    settled = set(
+        session.scalars(
+            sa.select(Label.task_id).where(
+                Label.project_id == project.id, Label.status == "settled"
+            )
+        )
+    )
     beyond = {member.task_id for member in drawn if member.task_id in answered} - prefix
-    return AnsweredPrefix(frozenset(prefix), frozenset(prefix - given), frozenset(beyond))
+    return AnsweredPrefix(frozenset(prefix), frozenset(prefix - settled), frozenset(beyond))
 
 
 def longest_prefix(

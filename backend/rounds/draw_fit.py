@@ -111,10 +111,11 @@ def compare_once_embedded(context: ProjectContext) -> None:
             return
         document = fit_document(fit, before["redraws"], by_embeddings=True)
         found.reports = {**found.reports, "representativeness": document}
-        advice = " It is frozen; `asknext holdout reset` draws another." if fit.redraw else ""
+        unlike = fit.redraw and project.config.get("test_set") is None  # a named set is what it is
+        advice = " It is frozen; `asknext holdout reset` draws another." if unlike else ""
         record_event(
             session,
             project.id,
-            "warning" if fit.redraw else "info",
+            "warning" if unlike else "info",
             f"The pool is embedded: its test set is compared with it. {fit.text}{advice}",
         )

@@ -86,7 +86,7 @@ def control_figures(context: ProjectContext, model: Model, round_number: int) ->
     with context.database.read() as session:
         project = context.project()
         prefix = answered_prefix(session, project, "control")
-        skipped = _scored_skips(session, project, prefix.skipped)
+        skipped = _scored_skips(session, project, prefix.unresolved)
         scores = [
             score
             for score in session.scalars(
@@ -195,7 +195,7 @@ def _unmeasured(
 ) -> dict[str, Any]:
     """What a figure does not hold: the prefix's skips, and labelled members beyond the prefix."""
     right = measured["hits"]
-    skips = skip_bounds(right, measured["items"] - right, len(prefix.skipped))
+    skips = skip_bounds(right, measured["items"] - right, len(prefix.unresolved))
     beyond = len(labelled_tasks(context, prefix.beyond).labels)
     return {"skips": asdict(skips), "beyond_prefix": beyond}
 

@@ -135,7 +135,7 @@ def _alone(config: QueueConfig, tasks: Sequence[Any]) -> str:
     """How many tasks have no group, as a sentence; nothing where all have one."""
     if config.group_by is None:
         return ""
-    count = sum((task.fields or {}).get(config.group_by) is None for task in tasks)
+    count = sum((task.fields or {}).get(config.group_by) in (None, "") for task in tasks)
     return f" {count:,} tasks have no {config.group_by}: each is drawn alone." if count else ""
 
 

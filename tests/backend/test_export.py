@@ -50,7 +50,25 @@ def labelled(text_project):
 
 
 def rows(project, client):
-    return {row["task"]: row for row in exported(project.database, client, project.row())}
+    return {row["task"]: row for row in exported(project.context(), client)}
+
+
+def test_a_near_copy_of_a_hold_out_is_no_training_data_for_anybody(labelled):
+    cache = labelled.context().cache
+    near = cache.get([mirror.content_hash(text_of(1))])[0] * 1.01
+    with labelled.database.write() as session:
+        row = session.get_one(Project, labelled.id)
+        tasks = [{"id": 99, "data": {"text": "Nearly the first"}}]
+        mirror.write_tasks(labelled.database, session, row, tasks)
+    cache.add([mirror.content_hash("Nearly the first")], near[None])
+    labelled.annotate(99, topic_of(1))
+    with UnreliableLabelStudio(LABEL_CONFIG) as server:
+        for task_id in (5, 99):
+            server.add_task(task_id, {"text": ""})
+            server.annotate(task_id, "weather")
+        with LabelStudio(server.url, PERSONAL_TOKEN, patience=0.0) as opened:
+            found = rows(labelled, opened)
+    assert {task: row["split"] for task, row in found.items()} == {5: "train", 99: "blocked"}
 
 
 def test_every_annotated_task_comes_with_label_split_and_provenance(labelled, client):

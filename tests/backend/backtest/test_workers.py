@@ -1,4 +1,4 @@
-"""The command's runs are RQ jobs: on an engine of its own, or on the installation's."""
+"""The command's runs are RQ jobs, on an engine and workers that end with it."""
 
 import os
 import signal
@@ -17,7 +17,6 @@ from backend.backtest.labelled_data import BacktestError
 from backend.backtest.plan import Plan
 from backend.backtest.runs import Run, make_runs
 from backend.commands.backtest_workers import make_all
-from backend.commands.workers import living_workers
 from tests.backend.backtest.mixture import mixture
 
 PLAN = Plan(batch=10, budget=30)
@@ -28,22 +27,6 @@ PATIENCE_SECONDS = 60.0
 @pytest.fixture
 def kept(tmp_path):
     return Kept.of(tmp_path, mixture(n=120), PLAN)
-
-
-@pytest.fixture
-def installation(settings):
-    """The queue engine of an installation, and a worker that serves its backtests."""
-    served = engine.start(settings)
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "backend.cli", "worker", "--queues", backtest_jobs.QUEUE],
-        env=settings.environment(),
-        stderr=subprocess.DEVNULL,
-    )
-    wait_until(lambda: living_workers(settings))
-    yield settings
-    for process in (worker, served):
-        process.kill()
-        process.wait()
 
 
 def wait_until(condition):
@@ -87,21 +70,19 @@ def test_a_strategy_that_fails_is_named(kept, settings):
         make_all(settings, kept, [Run("rare_properties", 0)], 1, lambda _: None)
 
 
-def test_the_installations_worker_helps_and_nothing_is_left_to_it(kept, installation):
-    before = under(installation.data_dir)
-    seen = set()
-    runs = [Run("random", seed) for seed in range(18)]
-
-    def look(_):
-        seen.update(w["name"] for w in living_workers(installation) if w["state"] == "busy")
-
-    make_all(installation, kept, runs, 2, look)
-    assert all(kept.has(run) for run in runs)
-    assert seen & {worker["name"] for worker in living_workers(installation)}
-    assert under(installation.data_dir) == before
-    with engine.connect(installation) as connection:
-        queue = Queue(backtest_jobs.QUEUE, connection=connection, serializer=JSONSerializer)
-        assert queue.count == queue.finished_job_registry.count == 0
+def test_an_installation_is_left_alone(kept, settings):
+    """Its jobs are not the command's to end, and its workers have rounds to run."""
+    served = engine.start(settings)
+    try:
+        with engine.connect(settings) as connection:
+            queue = Queue(backtest_jobs.QUEUE, connection=connection, serializer=JSONSerializer)
+            waiting = queue.enqueue("backend.backtest_jobs.backtest", "0123456789abcdef", 0)
+            make_all(settings, kept, [Run("random", 0)], 2, lambda _: None)
+            assert queue.job_ids == [waiting.id]
+    finally:
+        served.kill()
+        served.wait()
+    assert kept.has(Run("random", 0))
 
 
 PROGRAM = """
@@ -143,7 +124,7 @@ def test_nothing_survives_a_command_that_is_killed(command, settings):
 
 
 def test_an_interrupt_ends_everything_at_once(command, settings):
-    command.send_signal(signal.SIGINT)
+    command.terminate()  # SIGINT is ignored under nohup
     _, said = command.communicate(timeout=PATIENCE_SECONDS)
     assert said.rstrip().endswith("KeyboardInterrupt")
     wait_until(lambda: not under(settings.data_dir))

@@ -9,6 +9,7 @@ from backend.rounds.answered_prefix import Drawn, answered_prefix, longest_prefi
 from backend.rounds.window import Position
 from backend.store.evaluation_tables import HoldoutEra
 from backend.store.tables import HandRule, HandRuleTask, Pick, Task
+from tests.backend.text_project import CLASSES, topic_of
 
 
 def in_order(project, task_ids):
@@ -76,7 +77,20 @@ class TestMembers:
         with text_project.database.write() as session:
             session.query(Pick).one().state = "resolved"
         found = prefix_of(text_project)
-        assert (found.answered, found.skipped) == (frozenset(order[:5]), frozenset([order[3]]))
+        assert (found.answered, found.unresolved) == (frozenset(order[:5]), frozenset([order[3]]))
+
+    def test_what_people_disagree_on_is_in_no_figure_and_so_counts_as_unresolved(
+        self, text_project
+    ):
+        """Two people settle no tie, and it is the hard tasks that they disagree on."""
+        order = self.held(text_project)
+        text_project.annotate_truly(order[:4])
+        other = next(name for name in CLASSES if name != topic_of(order[1]))
+        text_project.annotate(order[1], other, by=2)
+        text_project.annotate(order[2], topic_of(order[2]), by=2)
+        found = prefix_of(text_project)
+        assert found.unresolved == frozenset([order[1]])
+        assert found.answered >= frozenset(order[:4])
 
     def test_strata_are_read_from_the_era_in_force(self, text_project):
         text_project.hold_out(validation=range(31, 43))
