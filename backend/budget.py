@@ -35,7 +35,7 @@ def spent(session: Session, project_id: int) -> Spent:
     This is asked at each look at the status: the database adds up, and what a process found stays
     valid for as long as the sums below, which any annotation that comes, goes or changes moves.
     """
-    paid = _paid(session, project_id)
+    paid = paid_annotations(session, project_id)
     place = (str(session.get_bind().engine.url), project_id)
     state = tuple(
         session.execute(
@@ -62,11 +62,22 @@ def spent(session: Session, project_id: int) -> Spent:
 
 def is_spent(session: Session, project: Project) -> bool:
     """Whether the budget's annotations, or its hours where they are given, are used up."""
-    paid = _paid(session, project.id)
+    paid = paid_annotations(session, project.id)
     if _counts(session, paid)[0] >= int(project.config["budget"]):
         return True
     hours = project.config.get("budget_hours")
     return hours is not None and _hours(session, paid) >= float(hours)
+
+
+def paid_annotations(session: Session, project_id: int) -> tuple[sa.ColumnElement[bool], ...]:
+    """Which annotations the budget pays: not what was there before, nor a given truth."""
+    connected = session.scalar(sa.select(Project.created_at).where(Project.id == project_id))
+    return (
+        Annotation.project_id == project_id,
+        Annotation.deleted_at.is_(None),
+        Annotation.ground_truth.is_(False),
+        _made() >= _text(datetime.fromtimestamp(connected or 0.0, UTC)),
+    )
 
 
 def budget_overview(session: Session, project: Project, now: datetime) -> dict[str, Any]:
@@ -90,17 +101,6 @@ def budget_overview(session: Session, project: Project, now: datetime) -> dict[s
         "per_day": so_far.per_day,
         "finish_at": None if finish is None else finish.isoformat(timespec="minutes"),
     }
-
-
-def _paid(session: Session, project_id: int) -> tuple[sa.ColumnElement[bool], ...]:
-    """Which annotations the budget pays: not what was there before, nor a given truth."""
-    connected = session.scalar(sa.select(Project.created_at).where(Project.id == project_id))
-    return (
-        Annotation.project_id == project_id,
-        Annotation.deleted_at.is_(None),
-        Annotation.ground_truth.is_(False),
-        _made() >= _text(datetime.fromtimestamp(connected or 0.0, UTC)),
-    )
 
 
 def _counts(session: Session, paid: tuple[sa.ColumnElement[bool], ...]) -> tuple[int, int]:

@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 from backend.errors import RequestError
 from backend.evaluation.skip_bounds import WARNING_SHARE
 from backend.rounds.holdout import manifest_digest
+from backend.rounds.mirror import annotated_task_ids
+from backend.rounds.rules import read_rule_book
 from backend.store import work
 from backend.store.database import Database
 from backend.store.evaluation_tables import HoldoutEra, SplitMember
@@ -41,6 +43,8 @@ def holdout_overview(session: Session, project: Project) -> dict[str, Any]:
         "strata": era.strata,
         "looks": era.looks,
         "late": _late(session, project),
+        "precision": era.reports.get("precision"),
+        "outdated": _outdated(project, era),
         "changed": _changed(session, project, era),
         "frames": era.frames,
         "representativeness": era.reports.get("representativeness"),
@@ -63,6 +67,7 @@ def manifest(database: Database, project: Project) -> dict[str, Any]:
             "group_by": era.group_by,
             "strata": era.strata,
             "intervals": era.intervals,
+            "precision": era.reports.get("precision"),
             "representativeness": era.reports.get("representativeness"),
             "members": [
                 {"task": task, "role": role, "content_hash": content, "u": u}
@@ -219,8 +224,16 @@ def _late(session: Session, project: Project) -> int:
     )
 
 
+def _outdated(project: Project, era: HoldoutEra) -> list[str]:
+    """Settings that decided the draw and say something else by now."""
+    asked_for = era.reports.get("asked_for") or {}
+    return [name for name, value in asked_for.items() if project.config.get(name) != value]
+
+
 def _changed(session: Session, project: Project, era: HoldoutEra) -> dict[str, int]:
-    """Members whose content changed, or that were deleted in Label Studio, since the draw."""
+    """Members whose content changed since the draw, that were deleted in Label Studio, or excluded
+    by hand before anybody labelled them.
+    """
     frozen = {task: content for task, _, content, _ in era.manifest}
     rows = session.execute(
         sa.select(Task.task_id, Task.content_hash, Task.deleted_at).where(
@@ -240,5 +253,9 @@ def _changed(session: Session, project: Project, era: HoldoutEra) -> dict[str, i
             (row.content_hash.hex() if row.content_hash else None) != frozen[task]
             for task, row in there.items()
             if task not in deleted
+        ),
+        "excluded": len(
+            (read_rule_book(session, project.id).excluded & frozen.keys())
+            - annotated_task_ids(session, project.id)
         ),
     }

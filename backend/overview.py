@@ -12,15 +12,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from backend.budget import budget_overview
+from backend.budget import budget_overview, paid_annotations
 from backend.embedded_counts import embedded_count
 from backend.errors import EncoderUnavailableError
-from backend.holdouts import ROLES, holdout_overview, sealed, skip_warnings
-from backend.rounds.draw_when_stable import REFUSED
-from backend.rounds.lift import FAILING
+from backend.holdouts import ROLES, holdout_overview, sealed
+from backend.rounds.evaluation_plan import evaluation_plan
 from backend.rounds.second_opinions import second_opinion_labels
 from backend.settings import Settings
+from backend.status_warnings import status_warnings
 from backend.store.database import Database
+from backend.store.evaluation_tables import SplitMember
 from backend.store.projects import all_projects, installation_name, model_version
 from backend.store.tables import (
     Annotation,
@@ -36,19 +37,10 @@ from backend.store.tables import (
     Task,
     Work,
 )
-from backend.stream import BUDGET_SPENT, ONLY_TOLD
 
 EVENTS_SHOWN = 20
 FAMILIES = ("strategy", "random", "test", "validation")
 WORK_KINDS = ("sync", "round", "embed")
-CONFOUNDED = (
-    'preannotate is "queue": annotators see the model\'s opinion on strategy tasks but not on the '
-    "random ones, so that the lift over random labelling is confounded."
-)
-TOLD_APART = (
-    "explain_field is set: annotators can tell random and hold-out tasks, which all carry the same "
-    "sentence, from the strategy's, so that the lift over random labelling may be confounded."
-)
 
 
 def all_overviews(settings: Settings, database: Database) -> list[dict[str, Any]]:
@@ -102,13 +94,13 @@ def project_overview(settings: Settings, database: Database, project: Project) -
             "pause_reason": project.pause_reason,
         }
         overview["spent"] = budget_overview(session, project, datetime.now(UTC))
-        overview["ledger"] = _ledger(session, project, overview["holdout"])
+        overview["ledger"] = _ledger(session, project)
     trouble = None
     try:
         overview["embedded"] = embedded_count(settings, database, project, pool)
     except EncoderUnavailableError as error:
         trouble = str(error)
-    overview["warnings"] = _warnings(settings, overview, trouble)
+    overview["warnings"] = status_warnings(settings, overview, trouble)
     return overview
 
 
@@ -167,27 +159,42 @@ def _rules(session: Session, project_id: int) -> list[dict[str, Any]]:
     ]
 
 
-def _ledger(session: Session, project: Project, holdout: dict[str, Any]) -> dict[str, Any]:
+def _ledger(session: Session, project: Project) -> dict[str, Any]:
     """What evaluation costs within the budget: labels of test, validation (a) and control.
 
-    Those that a second person gives to the same tasks are counted apart and come on top.
+    Those that a second person gives to the same tasks are counted apart and come on top. What was
+    labelled before the budget began costs nothing.
     """
     budget = int(project.config.get("budget") or 0)
-    once = (
-        holdout["test"]["size"]
-        + holdout["validation"]["size"]
-        + round(float(project.config.get("random_share", 0.0)) * budget)
-    )
-    spent = {role: holdout[role]["labelled"] for role in ROLES}
-    spent["second_opinions"], again = second_opinion_labels(session, project, once)
-    planned = once + again
-    cap = float(project.config.get("evaluation_cap", 0.3))
+    plan = evaluation_plan(session, project)
+    spent = dict.fromkeys(ROLES, 0) | {
+        str(role): int(count)
+        for role, count in session.execute(
+            sa.select(SplitMember.role, sa.func.count(sa.distinct(SplitMember.task_id)))
+            .join(
+                Annotation,
+                sa.and_(
+                    Annotation.project_id == SplitMember.project_id,
+                    Annotation.task_id == SplitMember.task_id,
+                ),
+            )
+            .where(
+                SplitMember.era == project.era,
+                Annotation.cancelled.is_(False),
+                *paid_annotations(session, project.id),
+            )
+            .group_by(SplitMember.role)
+        )
+    }
+    spent["second_opinions"], again = second_opinion_labels(session, project)
+    planned = plan.labels + again
     return {
         "spent": spent,
         "labels": sum(spent.values()),
         "planned": planned,
         "planned_share": planned / budget if budget else 0.0,
-        "cap": cap,
+        "cap": float(project.config.get("evaluation_cap", 0.3)),
+        "not_asked": plan.not_asked,
     }
 
 
@@ -295,111 +302,3 @@ def _count(
 ) -> int:
     counted = sa.select(sa.func.count()).select_from(table)
     return int(session.scalar(counted.where(table.project_id == project_id, *conditions)) or 0)
-
-
-# -------------------------------------------------------------------- warnings
-
-
-def _warnings(settings: Settings, overview: dict[str, Any], trouble: str | None) -> list[str]:
-    """What an admin should know or mend, beside the last error."""
-    found: list[str] = []
-    active = overview["state"] == "active"
-    if overview["state"] == "paused":
-        why = overview["pause_reason"]
-        mend = (
-            "Raise `budget` and it goes on."
-            if why == BUDGET_SPENT
-            else "`asknext resume` serves tasks again."
-        )
-        found.append(" ".join(filter(None, ("The label stream is paused.", why, mend))))
-    elif overview["pause_reason"]:
-        found.append(f"{overview['pause_reason']} {ONLY_TOLD}")
-    if trouble:
-        found.append(trouble)
-    if overview["config"].get("preannotate") == "queue":
-        found.append(CONFOUNDED)
-    if overview["config"].get("explain_field"):
-        found.append(TOLD_APART)
-    if active and overview["polls"]:
-        found.append(
-            "Label Studio sends no events to AskNext: it asks every "
-            f"{settings.sync_every_seconds:.0f} s instead. Set SSRF_PROTECTION_ENABLED=false in "
-            "Label Studio's environment and connect again to change that."
-        )
-    if active and overview["pool"] and overview["queue_version"] is None:
-        found.append("No queue is published yet; Label Studio serves random tasks until then.")
-    elif active and overview["queue_version"] and not sum(overview["queue"].values()):
-        found.append("The queue is empty: Label Studio serves random tasks of its own.")
-    refused = (overview["last_error"] or "").startswith(REFUSED)
-    if active and overview["pool"] and not overview["holdout"]["era"] and not refused:
-        found.append(
-            "The hold-outs are not drawn yet: that waits until the number of tasks stays the same "
-            f"for {settings.stable_total_seconds:.0f} s."
-        )
-    holdout = overview["holdout"]
-    if not holdout.get("intact", True):
-        found.append(
-            "The hold-out manifest does not fit its hash: the state was edited by hand. Figures of "
-            "the test set mean nothing until `asknext holdout reset`."
-        )
-    changed = holdout.get("changed", {"deleted": 0, "content": 0})
-    if changed["deleted"] or changed["content"]:
-        found.append(
-            f"Of the frozen hold-outs {changed['deleted']} tasks were deleted and "
-            f"{changed['content']} have other content now."
-        )
-    guard = _last_metric(overview, "leak_guard")
-    if guard and guard["refused"] is not None:
-        found.append(
-            f"A near-duplicate threshold of {guard['refused']:.4f} would keep more than 10% of the "
-            f"pool from training; {guard['threshold']:.4f} is in force instead."
-        )
-    compared = holdout.get("comparisons") or []
-    # What was seen of one strategy says nothing of another.
-    in_force = str(overview["config"].get("strategy"))
-    if (
-        compared
-        and compared[-1]["lift"]["verdict"] == "below"
-        and compared[-1]["strategy"] == in_force
-    ):
-        found.append(
-            f"{FAILING}{compared[-1]['sentence']} "
-            + (
-                "Stratified random replaces most of its picks until a later look sees no harm."
-                if overview["config"].get("on_failure") == "random"
-                else 'Configure another strategy, or `"on_failure": "random"`.'
-            )
-        )
-    drifted = _last_metric(overview, "drift")
-    if drifted and drifted["verdict"] == "drifted":
-        found.append(f"The pool has changed since the test set was drawn. {drifted['text']}")
-    found += skip_warnings(overview["rounds"])
-    reference = _last_metric(overview, "reference")
-    if reference and reference["warning"] and overview["config"].get("reference"):
-        found.append(reference["warning"])
-    if not overview["config"].get("random_share"):
-        found.append("There is no random control: nothing tells whether the strategy helps.")
-    found += [
-        f"The tab {rule['title']!r} is not in force: {rule['error']}"
-        for rule in overview["rules"]
-        if rule["error"]
-    ]
-    if overview["unplanned"]:
-        found.append(
-            f"{overview['unplanned']} tasks were labelled outside the queue (served by Label "
-            "Studio after the window ran dry, or opened by hand)."
-        )
-    if overview["unreadable"]:
-        found.append(
-            f"The content of {overview['unreadable']} tasks cannot be read; they are tried again "
-            "later and not queued until then."
-        )
-    return found
-
-
-def _last_metric(overview: dict[str, Any], name: str) -> dict[str, Any] | None:
-    """A figure of the newest round that was measured."""
-    for record in reversed(overview["rounds"]):
-        if record["metrics"] and record["metrics"].get(name):
-            return dict(record["metrics"][name])
-    return None

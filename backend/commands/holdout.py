@@ -38,6 +38,8 @@ def show(project: ProjectNumber, as_json: AsJson = False, data_dir: DataDir = No
         for role in ("test", "validation")
     }
     console.print(f"Era {document['era']}, manifest [bold]{document['digest']}[/]")
+    if document["precision"]:
+        console.print(escape(document["precision"]["text"]))
     if document["representativeness"]:
         console.print(escape(document["representativeness"]["text"]))
     for role, tasks in by_role.items():
@@ -113,7 +115,10 @@ def open_curve(project: ProjectNumber, as_json: AsJson = False, data_dir: DataDi
     for record in document["rounds"]:
         table.add_row(str(record["number"]), f"{record['labelled']:,}", *_figures(record["test"]))
     console.print(table)
-    there = document["rounds"][-1]["reference"] if document["rounds"] else None
+    newest = document["rounds"][-1] if document["rounds"] else {}
+    for line in _late_figures(newest):
+        console.print(escape(line))
+    there = newest.get("reference")
     if there:
         console.print(escape(f"The newest on the reference: {there['text']}"))
 
@@ -137,6 +142,23 @@ def reset(
             )
         era = start_new_era(database, found)
     console.print(escape(f"Era {era} is drawn with the next sync."))
+
+
+def _late_figures(newest: dict[str, Any]) -> list[str]:
+    """The newest figure on the late test tasks, and on both together."""
+    both = newest.get("together")
+    if not both:
+        return []
+    found = []
+    for words, figure in (("Late test tasks", both["late"]), ("Both together", both)):
+        if figure["value"] is None:
+            found.append(f"{words}: {figure['reason'] or 'nothing is labelled yet'}.")
+        elif figure["low"] is None:
+            found.append(f"{words}: {figure['value']:.3f}; no interval: {figure['reason']}.")
+        else:
+            interval = f"{figure['low']:.3f} to {figure['high']:.3f}"
+            found.append(f"{words}: {figure['value']:.3f} ({interval}).")
+    return found
 
 
 def _figures(test: dict[str, Any]) -> tuple[str, str, str, str, str]:

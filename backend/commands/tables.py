@@ -71,6 +71,7 @@ def _rows(overview: dict[str, Any]) -> list[tuple[str, str]]:
         (
             "Hold-outs",
             f"test {_share(holdout['test'])}, validation {_share(holdout['validation'])} labelled"
+            + _precision(holdout)
             + (
                 f" · era {holdout['era']}, manifest {holdout['digest'][:12]}, test curve opened "
                 f"{holdout['looks']} times"
@@ -122,6 +123,11 @@ def describe_progress(progress: dict[str, Any]) -> str:
     if done is not None and total:
         return f"{text} {int(done):,} of {int(total):,}"
     return f"{text} {int(done):,}" if done is not None else text
+
+
+def _precision(holdout: dict[str, Any]) -> str:
+    width = (holdout.get("precision") or {}).get("half_width")
+    return "" if width is None else f" · the whole test set measures to ±{100 * width:.1f} points"
 
 
 def _rule_line(rule: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ neither the order of arrival, nor on scores, nor on time, and can be proved late
 
 import hashlib
 import hmac
-from collections import Counter
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -62,7 +62,7 @@ class Intervals:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many tasks each role is to hold."""
+    """How many groups each role is to hold (tasks, where there are no groups)."""
 
     test: int
     validation: int
@@ -81,17 +81,21 @@ def permanent_random_number(secret: bytes, key: str) -> float:
 def affordable_sizes(
     budget: int,
     pool_size: int,
+    groups: int,
     *,
     test: int,
     validation: int,
     random_share: float,
     evaluation_cap: float,
 ) -> Sizes:
-    """The sizes wished for, within what the project can afford.
+    """The sizes wished for in tasks, within what the project can afford, in whole groups.
 
     The control is the budget's random share, at most a quarter of the pool. Test takes at most
     20 % and validation at most 10 % of the budget; both together what the cap leaves beside the
-    control, and at most half of the pool, in the proportion of the two.
+    control, and at most half of the pool, in the proportion of the two. A part has as many of the
+    pool's groups as hold its tasks on average, rounded down; where that is none, it has one if the
+    limits for both together allow it, the test set first (a quarter of the groups, for the
+    control: it costs no more labels than the random share asks for).
     """
     control = min(round(random_share * budget), int(CONTROL_POOL_SHARE * pool_size))
     test = min(test, int(TEST_SHARE * budget))
@@ -101,36 +105,54 @@ def affordable_sizes(
     if test + validation > most:
         test = most * test // (test + validation)
         validation = min(validation, most - test)
+    if not pool_size:
+        return Sizes(0, 0, 0)
+    room = most * groups // pool_size
+    test = _whole(test, pool_size, groups, room)
+    validation = _whole(validation, pool_size, groups, room - test)
+    control = _whole(control, pool_size, groups, int(CONTROL_POOL_SHARE * groups))
     return Sizes(test, validation, control)
 
 
-def draw_intervals(
-    keys: Sequence[str], numbers: Sequence[float], strata: Sequence[str], sizes: Sizes
-) -> dict[str, Intervals]:
-    """The intervals of each stratum that hold about these numbers of tasks.
+def _whole(tasks: int, pool_size: int, groups: int, room: int) -> int:
+    """The groups that hold so many tasks on average; one for less than that, where it has room."""
+    found = tasks * groups // pool_size
+    return min(1, max(room, 0)) if tasks and not found else found
 
-    keys, numbers, strata of each task: its group's. Every stratum gives in proportion to its tasks
-    (largest remainders first): as many groups as hold that many tasks on average, so that which
-    groups these are does not depend on their sizes; at least one where a part is asked for. Within
-    a stratum test takes the lowest numbers, validation the next, and control the highest. An
-    interval ends at the first number left out; that of an empty part is empty.
+
+def draw_intervals(
+    secret: bytes, numbers: Sequence[float], strata: Sequence[str], sizes: Sizes
+) -> dict[str, Intervals]:
+    """The intervals of each stratum that hold so many groups.
+
+    numbers, strata  of each task: its group's
+    secret           decides which strata of few groups give one: each gives what is proportional to
+                     its groups, rounded down or up so that it gives exactly that on average over
+                     secrets, and all of them together the whole (systematic, with a random start;
+                     Cochran 1977, chapter 8)
+
+    Which groups these are does not depend on their sizes. Within a stratum test takes the lowest
+    numbers, validation the next, and control the highest. An interval ends at the first number left
+    out; that of an empty part is empty.
     """
-    counts = Counter(strata)
-    shares = {
-        role: _proportional(counts, min(getattr(sizes, role), len(keys)), len(keys))
-        for role in ROLES
-    }
-    members: dict[str, set[float]] = {stratum: set() for stratum in counts}
+    members: dict[str, set[float]] = {stratum: set() for stratum in strata}
     for number, stratum in zip(numbers, strata, strict=True):
         members[stratum].add(number)
+    groups = {stratum: len(mine) for stratum, mine in members.items()}
+    given = {
+        role: _allocated(
+            groups,
+            min(getattr(sizes, role), sum(groups.values())),
+            permanent_random_number(secret, f"allocation of {role}"),
+        )
+        for role in ROLES
+    }
     found = {}
-    for stratum in sorted(counts):
+    for stratum in sorted(groups):
         ascending = sorted(members[stratum])
-        mean = counts[stratum] / len(ascending)
-        wanted = {role: _groups(shares[role][stratum], mean) for role in ROLES}
-        test_end = min(wanted["test"], len(ascending))
-        validation_end = min(test_end + wanted["validation"], len(ascending))
-        control_begin = max(len(ascending) - wanted["control"], validation_end)
+        test_end = given["test"][stratum]
+        validation_end = min(test_end + given["validation"][stratum], len(ascending))
+        control_begin = max(len(ascending) - given["control"][stratum], validation_end)
         edges = [*ascending, 1.0]
         low = edges[test_end] if test_end else 0.0
         high = edges[validation_end] if validation_end > test_end else low
@@ -156,14 +178,14 @@ def _width(interval: Interval) -> float:
     return interval.high - interval.low
 
 
-def _groups(tasks: int, mean: float) -> int:
-    return max(1, round(tasks / mean)) if tasks else 0
-
-
-def _proportional(counts: Mapping[str, int], size: int, total: int) -> dict[str, int]:
-    exact = {stratum: size * count / total for stratum, count in counts.items()}
-    given = {stratum: int(share) for stratum, share in exact.items()}
-    by_remainder = sorted(exact, key=lambda stratum: (given[stratum] - exact[stratum], stratum))
-    for stratum in by_remainder[: size - sum(given.values())]:
-        given[stratum] += 1
+def _allocated(groups: Mapping[str, int], size: int, start: float) -> dict[str, int]:
+    """The part of `size` that each stratum gives: its share, rounded down or up."""
+    total = max(sum(groups.values()), 1)
+    before, given = 0, {}
+    for stratum in sorted(groups):
+        after = before + groups[stratum]
+        given[stratum] = math.floor(size * after / total + start) - math.floor(
+            size * before / total + start
+        )
+        before = after
     return given

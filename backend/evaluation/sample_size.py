@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 Z95 = 1.959963984540054
 HALF_WIDTH = 0.05
@@ -17,25 +16,21 @@ INTRA_GROUP_CORRELATION = 0.5
 
 
 @dataclass(frozen=True)
-class TestSize:
-    """The size of a test set, and what it gives.
+class Precision:
+    """What so many test labels give.
 
     size           labels
     wanted         labels that the wished half-width needs
     design_effect  factor by which groups inflate the variance
-    half_width     that `size` labels give (95%, at the worst accuracy, 50%); infinite for size 0
-    limited_by     what decided the size
+    half_width     that `size` labels give (95%, at the worst accuracy, 50%); None for size 0
     text           the same in words
     """
 
     size: int
     wanted: int
     design_effect: float
-    half_width: float
-    limited_by: Literal["precision", "budget", "pool"]
+    half_width: float | None
     text: str
-
-    __test__ = False  # the name starts as those that pytest collects
 
 
 def design_effect(
@@ -72,61 +67,37 @@ def half_width(size: int, design_effect: float = 1.0) -> float:
     return Z95 * math.sqrt(design_effect / (4 * size)) if size else math.inf
 
 
-def wanted_test_size(group_sizes: Sequence[int], budget: int | None) -> int:
-    """The size that `size_test_set` gives: labels for a half-width of 5 points, within the cap."""
-    return size_test_set(group_sizes, budget).size
-
-
-def size_test_set(
-    group_sizes: Sequence[int],
-    budget: int | None,
-    correlation: float = INTRA_GROUP_CORRELATION,
-    wished: float = HALF_WIDTH,
-) -> TestSize:
+def wanted_test_size(group_sizes: Sequence[int], budget: int) -> int:
     """min(385 × design effect, 20% of the budget, the pool) for ±5 points at 95%.
 
     group_sizes  tasks of each group of the pool; 1 each where there are no groups
-    budget       labels the admin pays for; None: no limit
+    budget       labels the admin pays for
     """
+    wanted = labels_needed(HALF_WIDTH, design_effect(group_sizes))
+    return min(wanted, int(budget * BUDGET_SHARE + 1e-9), sum(group_sizes))
+
+
+def precision(
+    group_sizes: Sequence[int], correlation: float = INTRA_GROUP_CORRELATION
+) -> Precision:
+    """How exact an accuracy is that is measured on a test set of groups of these sizes."""
     effect = design_effect(group_sizes, correlation)
-    wanted = labels_needed(wished, effect)
-    pool = sum(group_sizes)
-    affordable = wanted if budget is None else max(0, int(budget * BUDGET_SHARE + 1e-9))
-    size = min(wanted, affordable, pool)
-    limited_by: Literal["precision", "budget", "pool"] = "precision"
-    if size < wanted:
-        limited_by = "budget" if affordable <= pool else "pool"
-    width = half_width(size, effect)
-    text = _in_words(size, wanted, effect, width, wished, limited_by, budget)
-    return TestSize(size, wanted, effect, width, limited_by, text)
-
-
-def _in_words(
-    size: int,
-    wanted: int,
-    effect: float,
-    width: float,
-    wished: float,
-    limited_by: str,
-    budget: int | None,
-) -> str:
+    wanted = labels_needed(HALF_WIDTH, effect)
+    size = sum(group_sizes)
+    aim = f"±{100 * HALF_WIDTH:.0f} points need {wanted:,} labels"
     grouped = (
         f" (items of one group are alike: a label counts as 1/{effect:.1f} of an independent one)"
         if effect > 1.05
         else ""
     )
     if not size:
-        return f"There is no test set: ±{100 * wished:.0f} points need {wanted:,} labels{grouped}."
+        text = f"There is no test set: {aim}, more than the budget, the cap or the pool allow."
+        return Precision(0, wanted, effect, None, text)
+    width = half_width(size, effect)
     text = (
         f"{size:,} test labels measure accuracy to ±{100 * width:.1f} points or better "
         f"(95% confidence){grouped}."
     )
-    if limited_by == "budget":
-        text += (
-            f" ±{100 * wished:.0f} points need {wanted:,}, but the test set takes at most "
-            f"{100 * BUDGET_SHARE:.0f}% of the budget of {budget:,}: raise the budget for a "
-            "narrower interval."
-        )
-    elif limited_by == "pool":
-        text += f" ±{100 * wished:.0f} points need {wanted:,}, more than the pool holds."
-    return text
+    if size < wanted:
+        text += f" {aim}."
+    return Precision(size, wanted, effect, width, text)

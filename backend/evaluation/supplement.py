@@ -1,13 +1,13 @@
 """The test figure of the frozen set and of the tasks that arrived since, apart and together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.evaluation.clustered_proportion import Proportion, proportion, wilson
-from backend.evaluation.clustered_variance import clustered_variance, group_numbers
+from backend.evaluation.clustered_variance import group_numbers
 from backend.evaluation.quantiles import student_quantile
 
 
@@ -15,14 +15,17 @@ from backend.evaluation.quantiles import student_quantile
 class Frame:
     """The tasks that a part of the test set was drawn from, and what is known of the part.
 
-    size    N > 0 tasks
-    hits    (n,) whether the model is right
-    groups  (n,) of the items, None: each its own
+    size     N > 0 tasks
+    hits     (n,) whether the model is right
+    groups   (n,) of the items, None: each its own
+    weights  (n,) > 0, one over the chance that each item had: late tasks came in several arrivals,
+             and not all gave the same part; None: all had the same
     """
 
     size: int
     hits: NDArray[np.bool_]
     groups: NDArray[Any] | None = None
+    weights: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,16 +47,17 @@ def supplemented_figure(frozen: Frame, late: Frame) -> SupplementedFigure:
     """Each part's share of hits, and that of both frames together with a 95% interval.
 
     p = sum W_h p_h, W_h = N_h / N: a stratified estimate over the frames, so that the parts count
-    by the tasks that they stand for and not by how many of them have a label. v = sum W_h² v_h with
-    v_h = G/(G − 1) sum (k_g − p_h m_g)² / n_h² (Cochran 1977, sections 5.3 and 9A); at p_h of 0 or
-    1, where v_h says nothing, the variance of half an error in the part's worth of groups. Wilson's
-    interval with n_eff = p (1 − p) / v and Student's quantile (Satterthwaite 1946). Groups with
-    tasks in both frames count in each: what they have in common across the frames is left out.
+    by the tasks that they stand for and not by how many of them have a label; within a frame p_h =
+    sum w_i x_i / sum w_i (Hájek 1971). v = sum W_h² v_h with v_h = G/(G − 1) sum_g (sum_{i in g}
+    w_i (x_i − p_h))² / (sum w_i)² (Cochran 1977, sections 5.3 and 9A); at p_h of 0 or 1, where v_h
+    says nothing, the variance of half an error in the part's worth of groups. Wilson's interval
+    with n_eff = p (1 − p) / v and Student's quantile (Satterthwaite 1946). Groups with tasks in
+    both frames count in each: what they have in common across the frames is left out.
     """
     parts = (frozen, late)
     if any(part.size < 0 for part in parts):
         raise ValueError("the size of a frame must not be negative")
-    figures = [proportion(part.hits, part.groups) for part in parts]
+    figures = [_share(part) for part in parts]
     alone = (figures[0], figures[1])
     present = [(part, one) for part, one in zip(parts, figures, strict=True) if part.size]
     if not present:
@@ -88,14 +92,39 @@ def supplemented_figure(frozen: Frame, late: Frame) -> SupplementedFigure:
     return SupplementedFigure(*alone, value, low, high, None)
 
 
+def _share(part: Frame) -> Proportion:
+    """A part's share of hits by itself."""
+    plain = proportion(part.hits, part.groups)
+    weights = part.weights
+    if weights is None or plain.value is None or np.allclose(weights, weights[0]):
+        return plain
+    hits = np.asarray(part.hits, dtype=np.float64)
+    value = float(np.average(hits, weights=weights))
+    found = _variance(part)
+    if found is None:
+        return replace(plain, value=value)
+    variance, freedom = found
+    worth = float(weights.sum() ** 2 / (weights**2).sum())
+    spread = value * (1 - value)
+    effective = min(worth, spread / variance) if spread > 0 else min(worth, freedom + 1)
+    low, high = wilson(value, effective, student_quantile(0.975, freedom))
+    return replace(plain, value=value, low=low, high=high, effective_items=effective)
+
+
 def _variance(part: Frame) -> tuple[float, float] | None:
     """(v_h, degrees of freedom) of a frame's share, None for fewer than two groups."""
     hits = np.asarray(part.hits, dtype=np.float64)
-    found = clustered_variance(hits, group_numbers(part.groups, len(hits)))
-    if found.variance is None:
+    weights = np.ones(len(hits)) if part.weights is None else part.weights.astype(np.float64)
+    numbers = group_numbers(part.groups, len(hits))
+    masses = np.bincount(numbers, weights=weights)
+    count = len(masses)
+    if count < 2:
         return None
-    variance = found.variance
-    if variance == 0:
-        half = 0.5 / found.effective_groups
-        variance = half * (1 - half) / found.effective_groups
-    return variance, max(1.0, found.effective_groups - 1)
+    worth = float(masses.sum() ** 2 / (masses**2).sum())
+    residuals = weights * (hits - np.average(hits, weights=weights))
+    sums = np.bincount(numbers, weights=residuals)
+    variance = count / (count - 1) * float((sums**2).sum()) / float(weights.sum()) ** 2
+    if variance <= 1e-15:
+        half = 0.5 / worth
+        variance = half * (1 - half) / worth
+    return variance, max(1.0, worth - 1)

@@ -29,11 +29,11 @@ from backend.store.tables import Annotation, Label, Pick, Project, Task
 
 @dataclass(frozen=True)
 class AnsweredPrefix:
-    """Members of the prefix, those of them that have no label to measure by, and what was answered
-    beyond.
+    """Answered members of the prefix, those within it that have no label to measure by, and what
+    was answered beyond.
 
-    `unresolved` were skipped by everybody, are in dispute, or were submitted empty: no chance
-    decides which tasks these are, they are the hard ones.
+    `unresolved` were skipped by everybody, submitted empty or excluded by hand: no chance decides
+    which tasks these are, they are the hard ones.
     """
 
     answered: frozenset[int]
@@ -58,9 +58,27 @@ def answered_prefix(
 
     `late` keeps the members that came after the draw (True), or those of the draw (False). Of the
     control only what was queued counts: the rest was never asked for. What was deleted holds
-    nothing up, and what was excluded by hand neither; a task that waits for a second annotator,
-    after a skip, does.
+    nothing up, and what was excluded by hand neither, though it counts as unresolved; a task that
+    waits for a second annotator, after a skip, does.
     """
+    answered = answered_tasks(session, project)
+    drawn = _drawn(session, project, role, late=late, only_queued=role == "control")
+    prefix, passed_over = longest_prefix(
+        drawn, answered, read_rule_book(session, project.id).excluded
+    )
+    labelled = set(
+        session.scalars(
+            sa.select(Label.task_id).where(Label.project_id == project.id, Label.status != "none")
+        )
+    )
+    beyond = {member.task_id for member in drawn if member.task_id in answered} - prefix
+    return AnsweredPrefix(
+        frozenset(prefix), frozenset((prefix - labelled) | passed_over), frozenset(beyond)
+    )
+
+
+def answered_tasks(session: Session, project: Project) -> set[int]:
+    """The tasks that nobody is asked about any more: submitted, or skipped and not queued again."""
     given = set(
         session.scalars(
             sa.select(Annotation.task_id).where(
@@ -75,49 +93,57 @@ def answered_prefix(
             sa.select(Pick.task_id).where(Pick.project_id == project.id, Pick.state == "queued")
         )
     )
-    answered = given | (annotated_task_ids(session, project.id) - waiting)
-    drawn = _drawn(session, project, role, late)
-    prefix = longest_prefix(drawn, answered, read_rule_book(session, project.id).excluded)
-    settled = set(
-        session.scalars(
-            sa.select(Label.task_id).where(
-                Label.project_id == project.id, Label.status == "settled"
-            )
-        )
-    )
-    beyond = {member.task_id for member in drawn if member.task_id in answered} - prefix
-    return AnsweredPrefix(frozenset(prefix), frozenset(prefix - settled), frozenset(beyond))
+    return given | (annotated_task_ids(session, project.id) - waiting)
 
 
 def longest_prefix(
     drawn: Sequence[Drawn], answered: Collection[int], excluded: Collection[int]
-) -> set[int]:
-    """The answered tasks before the first unanswered place, by whole groups.
-
-    An `excluded` task that is not answered is passed over; its group's others count.
+) -> tuple[set[int], set[int]]:
+    """The answered tasks before the first unanswered place, by whole groups, and what was passed
+    over there: an `excluded` task that is not answered holds nothing up.
     """
-    groups: dict[tuple[float, str, float], list[int]] = {}
-    for member in sorted(drawn, key=lambda one: one.task_id):
-        groups.setdefault((member.drawn_at, member.stratum, member.u), []).append(member.task_id)
-    sizes = Counter((drawn_at, stratum) for drawn_at, stratum, _ in groups)
-    ranks: Counter[tuple[float, str]] = Counter()
-    places = []
-    for drawn_at, stratum, u in sorted(groups):
-        part = (drawn_at, stratum)
-        places.append(((drawn_at, (ranks[part] + 0.5) / sizes[part]), (drawn_at, stratum, u)))
-        ranks[part] += 1
-    wanted = {
-        group: [task for task in tasks if task in answered or task not in excluded]
-        for group, tasks in groups.items()
-    }
+    found = places(drawn)
     open_places = [
-        place for place, group in places if any(task not in answered for task in wanted[group])
+        place
+        for place, member in found
+        if member.task_id not in answered and member.task_id not in excluded
     ]
     end = min(open_places, default=(float("inf"), 0.0))
-    return {task for place, group in places if place < end for task in wanted[group]}
+    within = {member.task_id for place, member in found if place < end}
+    prefix = within.intersection(answered)
+    return prefix, within - prefix
 
 
-def _drawn(session: Session, project: Project, role: Role, late: bool | None) -> list[Drawn]:
+def places(drawn: Sequence[Drawn]) -> list[tuple[tuple[float, float], Drawn]]:
+    """Each member with its place in the order of chance, in that order: when it joined, then its
+    group's rank in its stratum as a fraction.
+    """
+    groups: dict[tuple[float, str, float], list[Drawn]] = {}
+    for member in sorted(drawn, key=lambda one: one.task_id):
+        groups.setdefault((member.drawn_at, member.stratum, member.u), []).append(member)
+    sizes = Counter((drawn_at, stratum) for drawn_at, stratum, _ in groups)
+    ranks: Counter[tuple[float, str]] = Counter()
+    found = []
+    for drawn_at, stratum, u in sorted(groups):
+        part = (drawn_at, stratum)
+        place = (drawn_at, (ranks[part] + 0.5) / sizes[part])
+        found += [(place, u, member) for member in groups[drawn_at, stratum, u]]
+        ranks[part] += 1
+    found.sort(key=lambda one: (one[0], one[1], one[2].task_id))
+    return [(place, member) for place, _, member in found]
+
+
+def in_order_of_chance(
+    session: Session, project: Project, role: Role, *, late: bool | None = None
+) -> list[int]:
+    """All living members of a role in the order in which they are to be asked about."""
+    drawn = _drawn(session, project, role, late=late, only_queued=False)
+    return [member.task_id for _, member in places(drawn)]
+
+
+def _drawn(
+    session: Session, project: Project, role: Role, *, late: bool | None, only_queued: bool
+) -> list[Drawn]:
     """The living members of a role; a group's stratum is that of its oldest member."""
     query = (
         sa.select(SplitMember.task_id, SplitMember.u, SplitMember.drawn_at, Task.fields)
@@ -135,7 +161,7 @@ def _drawn(session: Session, project: Project, role: Role, late: bool | None) ->
     )
     if late is not None:
         query = query.where(SplitMember.late.is_(late))
-    if role == "control":
+    if only_queued:
         query = query.join(
             ControlDraw,
             sa.and_(

@@ -4,12 +4,15 @@ A grown part is a simple random sample of what is unlabelled then, for no strate
 numbers: the frame that it was drawn from is kept with it.
 """
 
+import hashlib
+import hmac
 import time
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from backend.budget import spent
 from backend.config import parse_config
 from backend.evaluation.holdout import CONTROL_POOL_SHARE, Intervals, Sizes, draw_intervals
 from backend.models.artefact import Model
@@ -58,16 +61,17 @@ def extend_control(database: Database, session: Session, project: Project) -> in
     frame = [task for task in tasks if keys[task.task_id] not in touched]
     if left > config.random_share * len(frame):
         return 0
-    still = max(config.budget - len(annotated), 0)
+    groups = len({keys[task.task_id] for task in frame})
+    still = max(config.budget - spent(session, project.id).annotations, 0)
     wanted = min(round(config.random_share * still), int(CONTROL_POOL_SHARE * len(frame)))
-    wanted = max(wanted, min(len(frame), 1)) if still else 0
-    if not wanted:
+    if not still or not frame:
         return 0
+    wanted = max(wanted * groups // len(frame), 1)
     strata: dict[str, str] = {}
     for task in frame:
         strata.setdefault(keys[task.task_id], how.stratum(task.fields or {}))
     grown = draw_intervals(
-        [keys[task.task_id] for task in frame],
+        hmac.new(how.secret, f"control {len(era.frames)}".encode(), hashlib.sha256).digest(),
         [task.u for task in frame],
         [strata[keys[task.task_id]] for task in frame],
         Sizes(0, 0, wanted),
@@ -96,8 +100,9 @@ def extend_control(database: Database, session: Session, project: Project) -> in
 def score_control(context: ProjectContext, model: Model | None) -> int:
     """Let the model in force score the control labels that came since; how many it scored.
 
-    It was trained before it could know them. Where there is no model, or it does know one (labelled
-    before a new era made it control), that is kept too, and the label trains from the start.
+    It was trained before it could know them. Where there is no model, or it does know one or one of
+    its group (labelled before a new era made it control, or before a later slice of the patient
+    came), that is kept too, and the label measures nothing.
     """
     with context.database.read() as session:
         project = context.project()
@@ -119,14 +124,20 @@ def score_control(context: ProjectContext, model: Model | None) -> int:
                 )
                 .where(
                     Label.project_id == project.id,
-                    Label.status == "settled",
-                    Label.label.is_not(None),
+                    Label.status != "none",
                     Task.content_hash.is_not(None),
                 )
             )
         }
         manifest = session.get(TrainingManifest, (project.id, project.model_round))
         known_to_it = {int(member[0]) for member in manifest.members} if manifest else set()
+        number_of = {
+            row.task_id: row.u
+            for row in session.execute(
+                sa.select(Task.task_id, Task.u).where(Task.project_id == project.id)
+            )
+        }
+        known_groups = {number_of.get(task) for task in known_to_it}
     new = [task for task in control if task in rows and task not in scored]
     embedded = context.cache.contains([rows[task] for task in new])
     new = [task for task, there in zip(new, embedded, strict=True) if there]
@@ -139,7 +150,7 @@ def score_control(context: ProjectContext, model: Model | None) -> int:
     )
     elsewhere = None if model is None else reserve(context, model).mean
     for position, task in enumerate(new):
-        blank = probabilities is None or task in known_to_it
+        blank = probabilities is None or number_of[task] in known_groups
         given = None if blank or probabilities is None else probabilities[position]
         scores.append(
             {

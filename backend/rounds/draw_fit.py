@@ -18,6 +18,7 @@ from backend.evaluation.representativeness import Representativeness, representa
 from backend.rounds.context import ProjectContext
 from backend.rounds.embedded import pool_embeddings
 from backend.rounds.fields import Fields, column, living_tasks
+from backend.rounds.named_test_set import named_test_set
 from backend.rounds.numbering import Numbering, current_era, numbering
 from backend.store.projects import record_event
 from backend.store.tables import Project
@@ -111,7 +112,7 @@ def compare_once_embedded(context: ProjectContext) -> None:
             return
         document = fit_document(fit, before["redraws"], by_embeddings=True)
         found.reports = {**found.reports, "representativeness": document}
-        unlike = fit.redraw and project.config.get("test_set") is None  # a named set is what it is
+        unlike = fit.redraw and named_test_set(era) is None  # a named set is what it is
         advice = " It is frozen; `asknext holdout reset` draws another." if unlike else ""
         record_event(
             session,

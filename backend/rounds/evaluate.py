@@ -27,14 +27,15 @@ from backend.rounds.answered_prefix import AnsweredPrefix, answered_prefix
 from backend.rounds.context import ProjectContext
 from backend.rounds.embedded import embedded_tasks
 from backend.rounds.fields import read_fields
+from backend.rounds.labels import labels_to_measure_by
 from backend.rounds.leak_guard import LeakGuard, report
 from backend.rounds.near_examples import comparison
 from backend.rounds.numbering import numbering
 from backend.rounds.reserve import reserve
-from backend.rounds.train import LabelledTasks, labelled_tasks
+from backend.rounds.train import LabelledTasks, measured_tasks
 from backend.rounds.training_set import rolling_validation
 from backend.store.evaluation_tables import ControlDraw, ControlScore
-from backend.store.tables import Label, Project
+from backend.store.tables import Project
 
 
 def calibrate_and_measure(
@@ -54,9 +55,9 @@ def calibrate_and_measure(
         prefixes = {
             "test": answered_prefix(session, project, "test", late=False),
             "supplement": answered_prefix(session, project, "test", late=True),
-            "validation": answered_prefix(session, project, "validation"),
+            "validation": answered_prefix(session, project, "validation", late=False),
         }
-    splits = {name: labelled_tasks(context, part.answered) for name, part in prefixes.items()}
+    splits = {name: measured_tasks(context, part.answered) for name, part in prefixes.items()}
     validation = splits["validation"]
     if len(validation.labels):
         temperature = fit_temperature(model.head.logits(validation.embeddings), validation.labels)
@@ -65,7 +66,7 @@ def calibrate_and_measure(
     for name, split in splits.items():
         figures = _measured(context, model, split)
         metrics[name] = {**figures, **_unmeasured(context, figures["interval"], prefixes[name])}
-    metrics["rolling"] = _measured(context, model, labelled_tasks(context, rolling))
+    metrics["rolling"] = _measured(context, model, measured_tasks(context, rolling))
     metrics["control"] = control_figures(context, model, round_number)
     metrics["leak_guard"] = _guarded(context)
     metrics["temperature"] = model.temperature
@@ -96,7 +97,7 @@ def control_figures(context: ProjectContext, model: Model, round_number: int) ->
             )
             if score.task_id in prefix.answered
         ]
-        labels = _labels(session, project.id)
+        labels = labels_to_measure_by(session, project)
         kept = [score for score in scores if labels.get(score.task_id) in classes]
         groups = group_keys(session, project, [score.task_id for score in kept])
     hits = np.array([score.predicted == labels[score.task_id] for score in kept], dtype=np.bool_)
@@ -175,8 +176,8 @@ def labelled_validation(
     much as the accuracy does.
     """
     with context.database.read() as session:
-        prefix = answered_prefix(session, context.project(), "validation")
-    found = labelled_tasks(context, prefix.answered)
+        prefix = answered_prefix(session, context.project(), "validation", late=False)
+    found = measured_tasks(context, prefix.answered)
     with context.database.read() as session:
         return found, group_keys(session, context.project(), found.task_ids)
 
@@ -196,7 +197,7 @@ def _unmeasured(
     """What a figure does not hold: the prefix's skips, and labelled members beyond the prefix."""
     right = measured["hits"]
     skips = skip_bounds(right, measured["items"] - right, len(prefix.unresolved))
-    beyond = len(labelled_tasks(context, prefix.beyond).labels)
+    beyond = len(measured_tasks(context, prefix.beyond).labels)
     return {"skips": asdict(skips), "beyond_prefix": beyond}
 
 
@@ -241,12 +242,3 @@ def _scored_skips(session: Session, project: Project, skipped: frozenset[int]) -
         )
     )
     return len(skipped - set(early))
-
-
-def _labels(session: Session, project_id: int) -> dict[int, str | None]:
-    rows = session.execute(
-        sa.select(Label.task_id, Label.label).where(
-            Label.project_id == project_id, Label.status == "settled"
-        )
-    )
-    return {row.task_id: row.label for row in rows}

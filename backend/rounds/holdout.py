@@ -7,8 +7,9 @@ that arrive later fall into a role by the same rule; they are no part of the fro
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,11 @@ from backend.evaluation.holdout import (
     permanent_random_number,
 )
 from backend.evaluation.representativeness import representativeness
-from backend.evaluation.sample_size import wanted_test_size
+from backend.evaluation.sample_size import precision, wanted_test_size
 from backend.rounds.draw_fit import fit_document, keys_and_strata, pool_covariates
 from backend.rounds.fields import living_tasks
 from backend.rounds.inclusion import drawn_groups, widest
-from backend.rounds.named_test_set import named_test_tasks
+from backend.rounds.named_test_set import late_test_tasks, named_test_set, named_test_tasks
 from backend.rounds.numbering import (
     Numbering,
     current_era,
@@ -49,6 +50,8 @@ from backend.store.tables import Project, Task
 PoolEmbeddings = Callable[[Sequence[bytes | None]], npt.NDArray[np.float32] | None]
 # A draw that is less like the pool than 95% of draws is made again, so often at most.
 REDRAWS = 5
+# What of the configuration decides a draw; changed later, it is for the next era.
+DECIDED_BY = ("group_by", "strata", "test_set", "test_size", "validation_size")
 # No stratum gives in proportion what it has less than two groups of: whatever it holds out, it
 # leaves nothing. And a test set of some hundred tasks holds none of most of a thousand strata.
 MOST_STRATA, FEWEST_GROUPS = 1_000, 2
@@ -85,7 +88,7 @@ def draw_splits(
         how = replace(how, secret=secret_of_draw(project.secret, era, redraw))
         number_of = {key: permanent_random_number(how.secret, key) for key in set(keys)}
         numbers = [number_of[key] for key in keys]
-        roles, intervals = _roles(config, tasks, keys, numbers, strata, named)
+        roles, intervals = _roles(how.secret, config, tasks, keys, numbers, strata, named)
         test = np.array([n for n, role in enumerate(roles) if role == "test"], dtype=np.int64)
         fit = representativeness(pool, test, np.array(keys), np.array(strata))
         # A set that the admin named is what it is.
@@ -100,6 +103,8 @@ def draw_splits(
     database.upsert(session, SplitMember, members)
     manifest = _manifest(tasks, roles, numbers)
     held = {role: roles.count(role) for role in ("test", "validation", "control")}
+    sizes = Counter(key for key, role in zip(keys, roles, strict=True) if role == "test")
+    exact = precision(list(sizes.values()))
     row = HoldoutEra(
         project_id=project.id,
         era=era,
@@ -112,6 +117,8 @@ def draw_splits(
         digest="",
         reports={
             "representativeness": fit_document(fit, redraw, embeddings is not None),
+            "precision": asdict(exact),
+            "asked_for": config.model_dump(mode="json", include=set(DECIDED_BY)),
             "last_task": max((task.task_id for task in tasks), default=0),
             "drawn_groups": drawn_groups(keys, strata, roles, _closed(tasks, keys, named)),
         },
@@ -127,7 +134,7 @@ def draw_splits(
         "info",
         f"Drew the hold-outs of era {era}: {held['test']} test, {held['validation']} validation "
         f"and {held['control']} random control tasks of {len(tasks)}. Manifest "
-        f"{row.digest[:12]}. {fit.text}{_alone(config, tasks)}",
+        f"{row.digest[:12]}. {exact.text} {fit.text}{_alone(config, tasks)}",
     )
 
 
@@ -142,7 +149,8 @@ def _alone(config: QueueConfig, tasks: Sequence[Any]) -> str:
 def assign_late_tasks(database: Database, session: Session, project: Project) -> int:
     """Give tasks that arrived after the draw the role that their numbers say; how many have one.
 
-    A task of a group that was there before takes that group's role.
+    A task of a group that was there before takes that group's role, and one that has the value by
+    which the test set was named is of the test set.
     """
     era = current_era(session, project)
     if era is None or project.holdout_drawn_at is None:
@@ -156,13 +164,17 @@ def assign_late_tasks(database: Database, session: Session, project: Project) ->
     if not late:
         return 0
     how = numbering(session, project)
-    rates = _late_rates(session, project, len(late))
+    rates = _late_rates(session, project, how, len(late))
     intervals = {
         stratum: narrowed(Intervals.of_document(document), rates)
         for stratum, document in era.intervals.items()
     }
     elsewhere = widest(intervals)
     known = _roles_of_known_groups(session, project, how) if how.group_by else {}
+    named = late_test_tasks(named_test_set(era), {task.task_id: task.fields or {} for task in late})
+    known |= {
+        how.key(task.task_id, task.fields or {}): None for task in late if task.task_id in named
+    }
     numbers, members = [], []
     now = time.time()
     for task in late:
@@ -172,7 +184,7 @@ def assign_late_tasks(database: Database, session: Session, project: Project) ->
         if key not in known:
             part = intervals.get(how.stratum(task.fields or {}), elsewhere)
             known[key] = part.role_of(number)
-        role = known[key]
+        role: Role | None = "test" if task.task_id in named else known[key]
         if role is not None:
             members.append(member(project.id, era.era, task.task_id, role, number, now, late=True))
     database.upsert(session, SplitMember, members)
@@ -183,19 +195,22 @@ def assign_late_tasks(database: Database, session: Session, project: Project) ->
     return len(members)
 
 
-def _late_rates(session: Session, project: Project, late: int) -> dict[Role, float]:
-    """The part of the late tasks that each role may take, lest evaluation outgrow the budget.
+def _late_rates(session: Session, project: Project, how: Numbering, late: int) -> dict[Role, float]:
+    """The part of the late groups that each role may take, lest evaluation outgrow the budget.
 
     A pool that was tiny at the draw gave most of itself: of thousands that follow, no more join
     than a pool of that size would have given.
     """
     config = parse_config(project.config)
     held = sizes_of_roles(session, project)
-    pool = len(living_tasks(session, project.id))
+    tasks = living_tasks(session, project.id)
+    pool = len(tasks)
+    sizes = Counter(how.key(task.task_id, task.fields or {}) for task in tasks)
     wished = affordable_sizes(
         config.budget,
         pool,
-        test=wanted_test_size([1] * pool, config.budget)
+        len(sizes),
+        test=wanted_test_size(list(sizes.values()), config.budget)
         if config.test_size is None
         else config.test_size,
         validation=config.validation_size,
@@ -204,7 +219,7 @@ def _late_rates(session: Session, project: Project, late: int) -> dict[Role, flo
     )
     before = max(pool - late, 1)
     return {
-        role: min(held.get(role, 0) / before, getattr(wished, role) / max(pool, 1))
+        role: min(held.get(role, 0) / before, getattr(wished, role) / max(len(sizes), 1))
         for role in ROLES
     }
 
@@ -268,6 +283,7 @@ def _check_strata(config: QueueConfig, strata: int, groups: int) -> None:
 
 
 def _roles(
+    secret: bytes,
     config: QueueConfig,
     tasks: Sequence[Any],
     keys: Sequence[str],
@@ -287,13 +303,14 @@ def _roles(
     sizes = affordable_sizes(
         config.budget,
         len(frame),
+        len(counts),
         test=wanted,
         validation=config.validation_size,
         random_share=config.random_share,
         evaluation_cap=config.evaluation_cap,
     )
     intervals = draw_intervals(
-        [keys[index] for index in frame],
+        secret,
         [numbers[index] for index in frame],
         [strata[index] for index in frame],
         sizes,
@@ -307,7 +324,7 @@ def _roles(
     return roles, intervals
 
 
-def _closed(tasks: Sequence[Any], keys: Sequence[str], named: frozenset[int] | None) -> set[str]:
+def _closed(tasks: Sequence[Any], keys: Sequence[str], named: Collection[int] | None) -> set[str]:
     """The groups of a named test set, which take no part in the draw."""
     return {key for task, key in zip(tasks, keys, strict=True) if named and task.task_id in named}
 

@@ -1,10 +1,12 @@
-"""The chance that a task had of being in its set: its own stratum's, whenever it came.
+"""The chance that a task had of being in its set, whenever it came.
 
 A draw takes a fixed number k of a stratum's G groups in order of their permanent random numbers: a
 simple random sample, in which every group has the inclusion probability k / G (Cochran 1977,
-"Sampling Techniques", chapter 2). The width of the interval is near it, but it ends at a number
-that chance drew. A task that came later was held against a fixed interval, whose width is its
-chance. The control is a sample of what the frozen sets leave: its chances are given that.
+"Sampling Techniques", chapter 2). Where strata are so small that some give none, chance decided
+which do, and k and G are those of all strata together (chapter 8). The width of the interval is
+near it, but it ends at a number that chance drew. A task that came later was held against a fixed
+interval, whose width is its chance. The control is a sample of what the frozen sets leave: its
+chances are given that.
 """
 
 from collections.abc import Collection, Sequence
@@ -54,12 +56,12 @@ def inclusion_probabilities(
 ) -> dict[int, float]:
     """The chance of each member of this era; none of those that were named and not drawn.
 
-    A group's oldest member decides, as it did when the role was given. Left out is also what came
-    before these records were kept, and the part by which the control grew.
+    A group's oldest member decides, as it did when the role was given.
     """
     how = numbering(session, project)
-    counts = era.reports.get("drawn_groups", {})
+    drawn = _shares(era.reports.get("drawn_groups", {}))
     late = {batch["at"]: _Late(era, batch["rates"]) for batch in era.reports.get("late_rates", [])}
+    grown = {frame["at"]: frame["members"] / frame["size"] for frame in era.frames[1:]}
     rows = session.execute(
         sa.select(
             SplitMember.task_id,
@@ -82,7 +84,9 @@ def inclusion_probabilities(
         if row.u not in of_group:
             stratum = how.stratum(row.fields or {})
             if not row.late:
-                chances = _shares(counts.get(stratum))
+                chances = drawn.get(stratum, {})
+            elif row.drawn_at in grown:
+                chances = {"control": grown[row.drawn_at]}
             else:
                 batch = late.get(row.drawn_at)
                 chances = {} if batch is None else _widths(batch.of(stratum))
@@ -111,10 +115,17 @@ class _Late:
         return narrowed(Intervals.of_document(document), self._rates)
 
 
-def _shares(counts: dict[str, int] | None) -> dict[str, float]:
-    if not counts:
-        return {}
-    return _given_the_frozen({role: counts[role] / counts["groups"] for role in ROLES})
+def _shares(counts: dict[str, dict[str, int]]) -> dict[str, dict[str, float]]:
+    """{stratum: {role: chance}} of a draw."""
+    together = {name: sum(mine[name] for mine in counts.values()) for name in ("groups", *ROLES)}
+    found: dict[str, dict[str, float]] = {}
+    for stratum, mine in counts.items():
+        found[stratum] = {}
+        for role in ROLES:
+            kept = mine if all(one[role] for one in counts.values()) else together
+            frozen = kept["test"] + kept["validation"] if role == "control" else 0
+            found[stratum][role] = kept[role] / max(kept["groups"] - frozen, 1)
+    return found
 
 
 def _widths(part: Intervals) -> dict[str, float]:

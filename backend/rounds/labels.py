@@ -93,6 +93,33 @@ def votes_of(
     return votes
 
 
+def first_opinions(session: Session, project: Project, task_ids: Collection[int]) -> dict[int, str]:
+    """The label that each of these tasks was given first."""
+    heard = votes_of(session, project, task_ids)
+    found = {}
+    for task, votes in heard.items():
+        said = [vote.label for vote in votes if vote.label is not None and not vote.cancelled]
+        if said:
+            found[task] = said[0]
+    return found
+
+
+def labels_to_measure_by(session: Session, project: Project) -> dict[int, str]:
+    """Each task's label: what most people said, and where that is nothing, what was said first.
+
+    Left out, the tasks that people disagree on would take the hard ones out of every accuracy: two
+    annotators settle no tie.
+    """
+    rows = session.execute(
+        sa.select(Label.task_id, Label.label, Label.status).where(
+            Label.project_id == project.id, Label.status != "none"
+        )
+    ).all()
+    disputed = [row.task_id for row in rows if row.status == "tie"]
+    settled = {row.task_id: row.label for row in rows if row.label is not None}
+    return settled | (first_opinions(session, project, disputed) if disputed else {})
+
+
 def _annotations(
     session: Session, project_id: int, task_ids: Collection[int] | None
 ) -> list[Annotation]:

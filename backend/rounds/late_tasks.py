@@ -15,8 +15,9 @@ from backend.rounds.draw_fit import comparable_fields
 from backend.rounds.embedded import embedded_tasks
 from backend.rounds.evaluate import group_keys, hits_on
 from backend.rounds.fields import read_fields
+from backend.rounds.inclusion import inclusion_probabilities
 from backend.rounds.numbering import current_era
-from backend.rounds.train import labelled_tasks
+from backend.rounds.train import measured_tasks
 from backend.store.evaluation_tables import SplitMember
 
 # With fewer late tasks there is nothing to tell.
@@ -71,6 +72,8 @@ def supplemented(context: ProjectContext, model: Model) -> dict[str, Any] | None
                 SplitMember.late,
             )
         )
+        era = current_era(session, project)
+        chances = {} if era is None else inclusion_probabilities(session, project, era)
         prefixes = [
             answered_prefix(session, project, "test", late=is_late) for is_late in (False, True)
         ]
@@ -78,10 +81,12 @@ def supplemented(context: ProjectContext, model: Model) -> dict[str, Any] | None
         return None
     parts = []
     for prefix, size in zip(prefixes, (len(old), len(late)), strict=True):
-        tasks = labelled_tasks(context, prefix.answered)
+        tasks = measured_tasks(context, prefix.answered)
         with context.database.read() as session:
             groups = group_keys(session, context.project(), tasks.task_ids)
-        parts.append(Frame(max(size, 1), hits_on(model, tasks), groups))
+        given = np.array([chances.get(task, 0.0) for task in tasks.task_ids])
+        weights = 1.0 / given if len(given) and given.all() else None
+        parts.append(Frame(max(size, 1), hits_on(model, tasks), groups, weights))
     return asdict(supplemented_figure(*parts))
 
 

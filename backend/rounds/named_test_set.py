@@ -1,13 +1,15 @@
 """A test set that the admin names, instead of one that is drawn: annotations, tasks or a field."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from backend.config import QueueConfig
+from backend.config import NamedTestSet, QueueConfig
 from backend.errors import ConfigurationError
 from backend.rounds.fields import read_fields
+from backend.store.evaluation_tables import HoldoutEra
 from backend.store.tables import Annotation, Project
 
 
@@ -51,6 +53,22 @@ def named_test_tasks(
         "test_set.ground_truth",
         "no task has an annotation that is marked as ground truth. Mark some in Label Studio",
     )
+
+
+def named_test_set(era: HoldoutEra) -> NamedTestSet | None:
+    """How the test set of an era was named, None where it was drawn."""
+    named = (era.reports.get("asked_for") or {}).get("test_set")
+    return None if named is None else NamedTestSet.model_validate(named)
+
+
+def late_test_tasks(
+    named: NamedTestSet | None, fields: Mapping[int, Mapping[str, Any]]
+) -> frozenset[int]:
+    """Those of some late tasks that have the value by which the test set was named."""
+    if named is None or named.field is None:
+        return frozenset()
+    wanted = str(named.value)
+    return frozenset(task for task, mine in fields.items() if str(mine.get(named.field)) == wanted)
 
 
 def _some(tasks: Collection[int], path: str, message: str) -> frozenset[int]:

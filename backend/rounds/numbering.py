@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from backend.config import parse_config
 from backend.evaluation.holdout import Role, permanent_random_number
 from backend.store.evaluation_tables import HoldoutEra
-from backend.store.tables import Project
+from backend.store.tables import Project, Task
 
 EVERYTHING = "all tasks"
 
@@ -54,6 +55,15 @@ def numbering(session: Session, project: Project) -> Numbering:
 def current_era(session: Session, project: Project) -> HoldoutEra | None:
     """The newest era, None before the first draw."""
     return session.get(HoldoutEra, (project.id, project.era))
+
+
+def has_role_decided(project: Project) -> sa.ColumnElement[bool]:
+    """Whether it is decided for a task if it is held out; before the draw that is so for none, and
+    all of them count.
+    """
+    if project.holdout_drawn_at is None:
+        return sa.true()
+    return Task.role_era == project.era
 
 
 def secret_of_draw(secret: bytes, era: int, redraw: int = 0) -> bytes:

@@ -1,7 +1,6 @@
 """The published queue in the state: what is in force, what was answered, what can be queued."""
 
 import time
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -10,8 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from backend.evaluation.holdout import Role
+from backend.rounds.answered_prefix import in_order_of_chance
+from backend.rounds.evaluation_plan import evaluation_plan
+from backend.rounds.inclusion import inclusion_probabilities
 from backend.rounds.mirror import annotated_task_ids
-from backend.rounds.numbering import current_era
+from backend.rounds.numbering import current_era, has_role_decided
 from backend.rounds.rules import read_rule_book
 from backend.rounds.window import Family, Position, Stock
 from backend.store.database import ROWS_A_STATEMENT, Database
@@ -174,50 +176,24 @@ def stock(session: Session, project: Project) -> Stock:
     closed |= read_rule_book(session, project.id).excluded  # by hand: never to be queued
     members = roles(session, project)
     unreadable = failed_tasks(session, project.id)
-    probability = control_probability(session, project)
-    holdouts: list[tuple[int, Family]] = []
-    control: list[tuple[int, float]] = []
-    others: set[int] = set()
-    for task_id in session.scalars(
-        sa.select(Task.task_id)
-        .where(Task.project_id == project.id, Task.deleted_at.is_(None))
-        .order_by(Task.u, Task.task_id)
-    ):
-        if task_id in closed:
-            continue
-        role = members.get(task_id)
-        if role == "test" or role == "validation":
-            holdouts.append((task_id, role))
-        elif task_id in unreadable:
-            continue
-        elif role == "control":
-            control.append((task_id, probability))
-        else:
-            others.add(task_id)
-    return Stock(interleaved(holdouts), control, others)
-
-
-def control_probability(session: Session, project: Project) -> float:
-    """The chance that a task of the newest frame had to be in the control."""
     era = current_era(session, project)
-    if era is None or not era.frames:
-        return 1.0
-    frame = era.frames[-1]
-    return frame["members"] / frame["size"] if frame["members"] else 1.0
-
-
-def interleaved(holdouts: list[tuple[int, Family]]) -> list[tuple[int, Family]]:
-    """Both splits side by side, each in its order of u, so that neither waits for the other.
-
-    A split's k-th of n members stands at (k + ½) / n: every prefix holds both in proportion.
-    """
-    sizes = Counter(role for _, role in holdouts)
-    seen: Counter[str] = Counter()
-    ranked = []
-    for order, (task_id, role) in enumerate(holdouts):
-        ranked.append(((seen[role] + 0.5) / sizes[role], order, task_id, role))
-        seen[role] += 1
-    return [(task_id, role) for _, _, task_id, role in sorted(ranked)]
+    chances = {} if era is None else inclusion_probabilities(session, project, era)
+    there = set(
+        session.scalars(
+            sa.select(Task.task_id).where(
+                Task.project_id == project.id, Task.deleted_at.is_(None), has_role_decided(project)
+            )
+        )
+    )
+    return Stock(
+        [one for one in evaluation_plan(session, project).asked if one[0] not in closed],
+        [
+            (task, chances.get(task, 1.0))
+            for task in in_order_of_chance(session, project, "control")
+            if task not in closed and task not in unreadable
+        ],
+        there - closed - unreadable - members.keys(),
+    )
 
 
 def failed_tasks(session: Session, project_id: int) -> set[int]:

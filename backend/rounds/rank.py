@@ -20,6 +20,7 @@ from backend.rounds.leak_guard import LeakGuard
 from backend.rounds.lift import is_failing
 from backend.rounds.material import Material
 from backend.rounds.mirror import annotated_task_ids
+from backend.rounds.numbering import has_role_decided
 from backend.rounds.rules import RuleBook, read_rule_book
 from backend.rounds.specification import safety_net, specification_of
 from backend.rounds.window import Choice
@@ -297,7 +298,11 @@ class Ranker:
             project = self._context.project()
             rows = session.execute(
                 sa.select(Task.task_id, Task.content_hash)
-                .where(Task.project_id == project.id, Task.deleted_at.is_(None))
+                .where(
+                    Task.project_id == project.id,
+                    Task.deleted_at.is_(None),
+                    has_role_decided(project),
+                )
                 .order_by(Task.task_id)
             ).all()
             closed = (

@@ -32,9 +32,11 @@ from backend.rounds.context import ProjectContext
 from backend.rounds.embedded import embedded_tasks
 from backend.rounds.evaluate import group_keys, hits_on
 from backend.rounds.fields import Fields, column, read_fields
+from backend.rounds.named_test_set import named_test_set
+from backend.rounds.numbering import current_era
 from backend.rounds.reference_file import evenly, read_file
 from backend.rounds.reference_tasks import ReferenceTasks, tasks_of_tab, tasks_of_value
-from backend.rounds.train import LabelledTasks, labelled_tasks
+from backend.rounds.train import LabelledTasks, measured_tasks
 from backend.store.evaluation_tables import ControlScore
 from backend.store.projects import record_event
 from backend.store.tables import Round, TrainingManifest
@@ -125,6 +127,8 @@ class _Report:
             self._fields = read_fields(session, project.id) | reference.fields
             members = queue.holdout_roles(session, project)
             self._test_members = {task for task, role in members.items() if role == "test"}
+            era = current_era(session, project)
+            self._test_was_named = era is not None and named_test_set(era) is not None
             manifest = session.get(TrainingManifest, (project.id, round_number))
         self._trained = [int(row[0]) for row in manifest.members] if manifest else []
         self._pool = self._some(self._hashes)
@@ -272,14 +276,16 @@ class _Report:
 
     def _base(self, name: str, tasks: list[int]) -> list[int]:
         """What the items were drawn from, them included: the pool, or a test set that was named."""
-        if name == "test" and self._context.config.test_set is not None:
+        if name == "test" and self._test_was_named:
             return sorted(set(self._some(self._test_members)) | set(tasks))
         return sorted(set(self._pool) | set(tasks))
 
     def _held_out(self, role: Any) -> tuple[LabelledTasks, npt.NDArray[np.bool_]]:
         with self._context.database.read() as session:
-            prefix = answered_prefix(session, self._context.project(), role)
-        tasks = labelled_tasks(self._context, prefix.answered)
+            # Validation set (a) is the frozen one; the test set's late members are of the pool too.
+            late = False if role == "validation" else None
+            prefix = answered_prefix(session, self._context.project(), role, late=late)
+        tasks = measured_tasks(self._context, prefix.answered)
         return tasks, hits_on(self._model, tasks)
 
     def _control(self) -> tuple[LabelledTasks, npt.NDArray[np.bool_]]:
@@ -296,7 +302,7 @@ class _Report:
                 )
             )
             predicted = {row.task_id: row.predicted for row in rows if row.task_id in answered}
-        tasks = labelled_tasks(self._context, predicted)
+        tasks = measured_tasks(self._context, predicted)
         classes = self._context.schema.classes
         hits = [
             predicted[task] == classes[label]

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from backend.models.artefact import Model
 from backend.rounds.context import ProjectContext
 from backend.rounds.embedded import embedded_tasks
+from backend.rounds.named_test_set import named_test_set
+from backend.rounds.numbering import current_era
 from backend.store.evaluation_tables import SplitMember
 from backend.store.tables import Label
 
@@ -42,7 +44,8 @@ def reserve(context: ProjectContext, model: Model) -> Reserve:
     with context.database.read() as session:
         project = context.project()
         roles = ["validation", "control"]
-        if context.config.test_set is None:
+        era = current_era(session, project)
+        if era is None or named_test_set(era) is None:
             roles.append("test")
         random = set(
             session.scalars(

@@ -20,7 +20,10 @@ from backend.evaluation.agreement import cohens_kappa
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
 from backend.rounds.evaluate import group_keys
+from backend.rounds.evaluation_plan import evaluation_plan
 from backend.rounds.labels import votes_of
+from backend.rounds.named_test_set import named_test_set
+from backend.rounds.numbering import current_era
 from backend.rounds.rules import read_rule_book
 from backend.rounds.window import coin
 from backend.store.evaluation_tables import SplitMember
@@ -44,7 +47,8 @@ def repeats(session: Session, project: Project, queued: Collection[int] = ()) ->
     """The tasks to ask somebody else about now, ties first; never one that is `queued`."""
     config = parse_config(project.config)
     opinions = _opinions(session, project.id)
-    people = len({one for mine in opinions.values() for one in mine})
+    heard = _opinions(session, project.id, skips=True)
+    people = len({one for mine in heard.values() for one in mine})
     tied = _tied(session, project.id)
     wanted = {task: len(opinions[task]) + 1 for task in sorted(tied) if task in opinions}
     # A project that asks several people about every task does so by itself.
@@ -63,7 +67,9 @@ def repeats(session: Session, project: Project, queued: Collection[int] = ()) ->
     found = [
         Repeat(task, count)
         for task, count in wanted.items()
-        if 0 < len(opinions.get(task, ())) < count <= min(people, MOST_OPINIONS)
+        if 0 < len(opinions.get(task, ())) < count <= MOST_OPINIONS
+        # Somebody is left who has not seen it: who skipped it is not asked again.
+        and len(heard[task]) < min(people, MOST_OPINIONS)
         and task not in closed
         and task not in gone
     ]
@@ -81,47 +87,56 @@ def unanswered_repeats(session: Session, project: Project) -> set[int]:
 
 
 def asked_twice(session: Session, project: Project) -> list[int]:
-    """The tasks of which two people are asked: all of the test set, then a part of the control.
+    """The tasks of which two people are asked, as many as `evaluation_cap` leaves beside everything
+    that is measured once.
+    """
+    return wanted_twice(session, project)[: evaluation_plan(session, project).left]
 
-    As many as `evaluation_cap` leaves beside everything that is measured once; which of the control
-    is decided by a coin for each task, so that neither labels nor scores have a say.
+
+def wanted_twice(session: Session, project: Project) -> list[int]:
+    """All of the test set, then a part of the control; which part is decided by a coin for each
+    task, so that neither labels nor scores have a say.
     """
     config = parse_config(project.config)
-    named = config.test_set
     if config.double_share == 0:
         return []
-    members = session.execute(
-        sa.select(SplitMember.task_id, SplitMember.role)
-        .where(SplitMember.project_id == project.id, SplitMember.era == project.era)
-        .order_by(SplitMember.u, SplitMember.task_id)
-    ).all()
-    by_role: dict[str, list[int]] = defaultdict(list)
-    for row in members:
-        by_role[row.role].append(row.task_id)
+    era = current_era(session, project)
+    named = None if era is None else named_test_set(era)
     # A given truth needs no second opinion.
-    test = [] if named is not None and named.ground_truth else by_role["test"]
-    control = [
-        task
-        for task in by_role["control"]
-        if coin(project.secret, f"second opinion {task}") < config.double_share
+    asked = (
+        [] if named is not None and named.ground_truth else evaluation_plan(session, project).asked
+    )
+    control = session.scalars(
+        sa.select(SplitMember.task_id)
+        .where(
+            SplitMember.project_id == project.id,
+            SplitMember.era == project.era,
+            SplitMember.role == "control",
+        )
+        .order_by(SplitMember.u, SplitMember.task_id)
+    )
+    return [
+        *(task for task, role in asked if role == "test"),
+        *(
+            task
+            for task in control
+            if coin(project.secret, f"second opinion {task}") < config.double_share
+        ),
     ]
-    once = len(by_role["test"]) + len(by_role["validation"])
-    once += round(config.random_share * config.budget)
-    left = max(int(config.evaluation_cap * config.budget) - once, 0)
-    return [*test, *control][:left]
 
 
-def second_opinion_labels(session: Session, project: Project, once: int) -> tuple[int, int]:
+def second_opinion_labels(session: Session, project: Project) -> tuple[int, int]:
     """The labels beyond each task's first that measuring has cost, and will have cost in the end.
 
-    `once`: tasks to be measured with. There are none while one person labels alone.
+    None are to come while one person labels alone, nor apart where the project asks several people
+    about every task.
     """
     opinions = _opinions(session, project.id)
     spent = _repeated(opinions, queue.roles(session, project))
+    if project.overlap > 1:
+        return spent, 0
     if len({one for mine in opinions.values() for one in mine}) < 2:
         return spent, spent
-    if project.overlap > 1:
-        return spent, max(spent, once * (project.overlap - 1))
     return spent, max(spent, len(asked_twice(session, project)))
 
 
@@ -136,6 +151,7 @@ def second_opinion_figures(context: ProjectContext) -> dict[str, Any]:
         opinions = _opinions(session, project.id)
         people = {one for mine in opinions.values() for one in mine}
         planned = asked_twice(session, project) if len(people) > 1 else []
+        wanted = len(wanted_twice(session, project)) if len(people) > 1 else 0
         asked = sorted(task for task in roles if len(opinions.get(task, ())) > 1)
         heard = votes_of(session, project, asked)
         pairs = {}
@@ -152,6 +168,7 @@ def second_opinion_figures(context: ProjectContext) -> dict[str, Any]:
     first = np.array([pairs[task][0] for task in tasks], dtype=np.str_)
     second = np.array([pairs[task][1] for task in tasks], dtype=np.str_)
     return {
+        "wanted": wanted,
         "planned": len(planned),
         "answered": len(set(planned) & set(pairs)),
         "repeated_labels": repeated,
@@ -171,17 +188,15 @@ def _tied(session: Session, project_id: int) -> set[int]:
     )
 
 
-def _opinions(session: Session, project_id: int) -> dict[int, set[int]]:
-    """The people who labelled each task."""
+def _opinions(session: Session, project_id: int, *, skips: bool = False) -> dict[int, set[int]]:
+    """The people who labelled each task; with `skips` those too who skipped it."""
     found: dict[int, set[int]] = defaultdict(set)
+    wanted = [Annotation.project_id == project_id, Annotation.deleted_at.is_(None)]
+    if not skips:
+        wanted.append(Annotation.cancelled.is_(False))
     for row in session.execute(
         sa.select(Annotation.task_id, Annotation.completed_by)
-        .where(
-            Annotation.project_id == project_id,
-            Annotation.deleted_at.is_(None),
-            Annotation.cancelled.is_(False),
-            Annotation.completed_by.is_not(None),
-        )
+        .where(*wanted, Annotation.completed_by.is_not(None))
         .distinct()
     ):
         found[row.task_id].add(row.completed_by)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,13 @@ from backend.models.head import train_head
 from backend.models.loss_head import train_loss_head
 from backend.rounds.context import ProjectContext
 from backend.rounds.fields import read_fields
+from backend.rounds.labels import labels_to_measure_by
 from backend.rounds.leak_guard import LeakGuard, Reason
+from backend.rounds.numbering import has_role_decided
 from backend.rounds.specification import specification_of
 from backend.rounds.training_set import withheld
 from backend.store.projects import installation_name, model_version
-from backend.store.tables import Label, Task, TrainingManifest
+from backend.store.tables import Label, Project, Task, TrainingManifest
 from backend.store.work import Lease
 
 logger = logging.getLogger(__name__)
@@ -71,24 +73,36 @@ def labelled_tasks(context: ProjectContext, among: Collection[int]) -> LabelledT
     return _labelled(context, lambda task_id: task_id in among)
 
 
-def _labelled(context: ProjectContext, wanted: Callable[[int], bool]) -> LabelledTasks:
+def measured_tasks(context: ProjectContext, among: Collection[int]) -> LabelledTasks:
+    """Those of these tasks that a model can be measured on: disputed ones by the first opinion."""
+    with context.database.read() as session:
+        said = labels_to_measure_by(session, context.project())
+    return _labelled(context, lambda task_id: task_id in among, said)
+
+
+def _labelled(
+    context: ProjectContext,
+    wanted: Callable[[int], bool],
+    said: Mapping[int, str] | None = None,
+) -> LabelledTasks:
+    """The wanted tasks by their settled labels, or by what was `said` of them."""
     classes = context.schema.classes
     with context.database.read() as session:
-        rows = [
-            row
-            for row in _labelled_rows(session, context.project_id)
-            if row.label in classes and wanted(row.task_id)
-        ]
-    have = context.cache.contains([row.content_hash for row in rows])
+        rows = []
+        for row in _labelled_rows(session, context.project_id):
+            label = row.label if said is None else said.get(row.task_id)
+            if label in classes and wanted(row.task_id):
+                rows.append((row.task_id, row.content_hash, label))
+    have = context.cache.contains([content for _, content, _ in rows])
     rows = [row for row, known in zip(rows, have, strict=True) if known]
     position = {name: index for index, name in enumerate(classes)}
-    hashes = [row.content_hash for row in rows]
+    hashes = [content for _, content, _ in rows]
     dimension = context.encoder.dimension
     return LabelledTasks(
-        [row.task_id for row in rows],
+        [task_id for task_id, _, _ in rows],
         hashes,
         context.cache.get(hashes) if hashes else np.zeros((0, dimension), dtype=np.float32),
-        np.array([position[row.label] for row in rows], dtype=np.int64),
+        np.array([position[label] for _, _, label in rows], dtype=np.int64),
     )
 
 
@@ -190,15 +204,17 @@ def stored_model(context: ProjectContext, round_number: int) -> Model | None:
 
 
 def _labelled_rows(session: Session, project_id: int) -> Sequence[Any]:
+    """Without the tasks that came just now: whether they are held out is not decided yet."""
+    decided = has_role_decided(session.get_one(Project, project_id))
     return session.execute(
         sa.select(Label.task_id, Label.label, Task.content_hash)
         .join(Task, sa.and_(Task.project_id == Label.project_id, Task.task_id == Label.task_id))
         .where(
             Label.project_id == project_id,
-            Label.status == "settled",
-            Label.label.is_not(None),
+            Label.status != "none",
             Task.deleted_at.is_(None),
             Task.content_hash.is_not(None),
+            decided,
         )
         .order_by(Label.task_id)
     ).all()

@@ -1,10 +1,12 @@
 """Which labels train the next model, and which measure first.
 
 Hold-outs never train. A label of the random control trains `control_rounds` rounds after it scored
-a model that had not seen it; a strategy's pick that validates, `rolling_rounds` rounds after it was
-queued. What is the same as a hold-out, or of its group, never trains.
+a model that had not seen it, and not before all of its group have: a model that knows one slice of
+a patient knows the others. A strategy's pick that validates trains `rolling_rounds` rounds after it
+was queued. What is the same as a hold-out, or of its group, never trains.
 """
 
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -13,8 +15,10 @@ from sqlalchemy.orm import Session
 
 from backend.config import QueueConfig, parse_config
 from backend.rounds import queue
-from backend.store.evaluation_tables import ControlScore
-from backend.store.tables import Pick, Project
+from backend.rounds.answered_prefix import answered_tasks
+from backend.rounds.rules import read_rule_book
+from backend.store.evaluation_tables import ControlScore, SplitMember
+from backend.store.tables import Label, Pick, Project, Task
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,42 @@ def scored_control(
 def _released_control(
     session: Session, project: Project, config: QueueConfig, round_number: int
 ) -> set[int]:
-    """Control tasks whose label has measured long enough, or came when there was no model."""
-    done = sa.or_(
-        ControlScore.predicted.is_(None),
-        ControlScore.round < round_number - config.control_rounds,
-    )
-    return set(
+    """Control tasks whose label has measured long enough, or came when there was no model, and
+    whose whole group is done: what is still to be asked or to measure holds its group back.
+    """
+    measured: set[int] = set()
+    measuring: set[int] = set()
+    for score in session.scalars(
+        sa.select(ControlScore).where(ControlScore.project_id == project.id)
+    ):
+        done = score.predicted is None or score.round < round_number - config.control_rounds
+        (measured if done else measuring).add(score.task_id)
+    groups: dict[float, list[int]] = defaultdict(list)
+    for row in session.execute(
+        sa.select(SplitMember.task_id, SplitMember.u)
+        .join(
+            Task,
+            sa.and_(Task.project_id == SplitMember.project_id, Task.task_id == SplitMember.task_id),
+        )
+        .where(
+            SplitMember.project_id == project.id,
+            SplitMember.era == project.era,
+            SplitMember.role == "control",
+            Task.deleted_at.is_(None),
+        )
+    ):
+        groups[row.u].append(row.task_id)
+    labelled = set(
         session.scalars(
-            sa.select(ControlScore.task_id).where(ControlScore.project_id == project.id, done)
+            sa.select(Label.task_id).where(Label.project_id == project.id, Label.status != "none")
         )
     )
+    never = read_rule_book(session, project.id).excluded | queue.failed_tasks(session, project.id)
+    # Asked and without a label in the end (skipped, submitted empty) a task measures nothing.
+    closed = (measured | never | (answered_tasks(session, project) - labelled)) - measuring
+    return {
+        task
+        for tasks in groups.values()
+        if closed.issuperset(tasks)
+        for task in measured.intersection(tasks)
+    }

@@ -11,7 +11,7 @@ from backend.labelstudio import LabelStudio
 from backend.rounds import mirror, queue
 from backend.rounds.holdout import assign_late_tasks, draw_splits
 from backend.rounds.window import Position
-from backend.store.tables import Project, Round, TrainingManifest
+from backend.store.tables import Project, Round, Task, TrainingManifest
 from tests.backend.text_project import LABEL_CONFIG, TASK_IDS, text_of, topic_of
 from tests.backend.unreliable_labelstudio import PERSONAL_TOKEN, UnreliableLabelStudio
 
@@ -60,6 +60,7 @@ def test_a_near_copy_of_a_hold_out_is_no_training_data_for_anybody(labelled):
         row = session.get_one(Project, labelled.id)
         tasks = [{"id": 99, "data": {"text": "Nearly the first"}}]
         mirror.write_tasks(labelled.database, session, row, tasks)
+        session.get_one(Task, (labelled.id, 99)).role_era = row.era
     cache.add([mirror.content_hash("Nearly the first")], near[None])
     labelled.annotate(99, topic_of(1))
     with UnreliableLabelStudio(LABEL_CONFIG) as server:

@@ -10,12 +10,12 @@ from backend.errors import RequestError
 from backend.evaluation.skip_bounds import skip_bounds
 from backend.holdouts import manifest, open_test_curve, start_new_era
 from backend.overview import project_overview
-from backend.rounds import mirror
+from backend.rounds import mirror, queue
 from backend.rounds.holdout import draw_splits
 from backend.rounds.second_opinions import asked_twice
 from backend.rounds.train import training_tasks
 from backend.store.evaluation_tables import HoldoutEra
-from backend.store.tables import Event, Project, Round
+from backend.store.tables import Event, HandRule, HandRuleTask, Project, Round
 from tests.backend.text_project import topic_of
 
 
@@ -114,8 +114,44 @@ def test_members_that_changed_in_label_studio_are_counted(drawn):
             [{"id": members[1]["task"], "data": {"text": "Something else."}}],
         )
     found = overview(drawn)
-    assert found["holdout"]["changed"] == {"deleted": 1, "content": 1}
-    assert any("1 tasks were deleted and 1 have other content" in w for w in found["warnings"])
+    assert found["holdout"]["changed"] == {"deleted": 1, "content": 1, "excluded": 0}
+    assert any("1 tasks were deleted, 1 have other content" in w for w in found["warnings"])
+
+
+def test_members_that_somebody_excludes_unlabelled_are_told_of(drawn):
+    """It is the hard ones that nobody wants in the figure."""
+    members = [member["task"] for member in manifest(drawn.database, drawn.row())["members"]]
+    drawn.annotate_truly(members[:1])
+    with drawn.database.write() as session:
+        session.add(
+            HandRule(
+                project_id=drawn.id, view_id=1, kind="exclude", title="", digest="", read_at=0.0
+            )
+        )
+        session.flush()
+        for task in members[:2]:
+            session.add(HandRuleTask(project_id=drawn.id, view_id=1, task_id=task))
+    found = overview(drawn)
+    assert found["holdout"]["changed"]["excluded"] == 1
+    assert any("1 without a label are excluded by hand" in w for w in found["warnings"])
+
+
+def test_settings_that_decided_the_draw_are_told_of_when_they_change(drawn):
+    assert overview(drawn)["holdout"]["outdated"] == []
+    config = {**drawn.row().config, "group_by": "patient", "test_size": 3, "window": 50}
+    drawn.update(config=config)
+    found = overview(drawn)
+    assert found["holdout"]["outdated"] == ["group_by", "test_size"]
+    assert any(
+        "`group_by`, `test_size` changed after the hold-outs" in w for w in found["warnings"]
+    )
+
+
+def test_the_half_width_that_the_test_set_gives_is_shown(drawn):
+    found = overview(drawn)["holdout"]["precision"]
+    assert found["size"] == 10
+    assert found["half_width"] == pytest.approx(1.96 * (0.25 / 10) ** 0.5, abs=1e-4)
+    assert manifest(drawn.database, drawn.row())["precision"] == found
 
 
 def test_a_new_era_releases_the_old_members_and_has_another_hash(drawn):
@@ -137,6 +173,10 @@ def test_a_new_era_releases_the_old_members_and_has_another_hash(drawn):
 def test_the_ledger_tells_what_measuring_costs(drawn):
     test = [m["task"] for m in manifest(drawn.database, drawn.row())["members"]][:4]
     drawn.annotate_truly(test)
+    # Labels from before the project was connected are not paid from its budget.
+    ledger = overview(drawn)["ledger"]
+    assert (ledger["labels"], ledger["planned"]) == (0, 6 + 5 + 20)
+    drawn.update(created_at=0.0)
     ledger = overview(drawn)["ledger"]
     assert ledger["labels"] == 4
     assert (ledger["planned"], ledger["planned_share"]) == (10 + 5 + 20, 35 / 200)
@@ -146,6 +186,7 @@ def test_the_ledger_tells_what_measuring_costs(drawn):
 
 def test_the_ledger_counts_what_a_second_person_is_asked(drawn):
     test = [m["task"] for m in manifest(drawn.database, drawn.row())["members"]][:4]
+    drawn.update(created_at=0.0)
     drawn.annotate_truly(test)
     for task in test[:3]:
         drawn.annotate(task, topic_of(task), by=2)
@@ -157,7 +198,31 @@ def test_the_ledger_counts_what_a_second_person_is_asked(drawn):
     assert again >= 10
     assert ledger["planned"] == 10 + 5 + 20 + again
     drawn.update(overlap=2)
-    assert overview(drawn)["ledger"]["planned"] == 2 * (10 + 5 + 20)
+    assert overview(drawn)["ledger"]["planned"] == 2 * (10 + 5) + 20
+
+
+def test_a_smaller_budget_asks_about_fewer_hold_outs_and_says_so(drawn):
+    """Who is held out stays; the cap decides how many of them are labelled, in order of chance."""
+    with drawn.database.read() as session:
+        before = queue.stock(session, drawn.row()).holdouts
+    drawn.update(config={**drawn.row().config, "budget": 40})  # 12 for evaluation, 4 of them random
+    found = overview(drawn)
+    assert found["ledger"]["planned"] == 12
+    assert found["ledger"]["not_asked"] == 7
+    assert any("7 hold-out tasks are not asked about" in w for w in found["warnings"])
+    with drawn.database.read() as session:
+        assert queue.stock(session, drawn.row()).holdouts == before[:8]
+
+
+def test_what_is_labelled_beyond_the_cap_is_a_warning(drawn):
+    drawn.update(created_at=0.0)
+    test = [m["task"] for m in manifest(drawn.database, drawn.row())["members"]][:10]
+    drawn.annotate_truly(test)
+    for task in test:
+        drawn.annotate(task, topic_of(task), by=2)
+    assert not any("is planned to take" in w for w in overview(drawn)["warnings"])
+    drawn.update(config={**drawn.row().config, "budget": 40})
+    assert any("is planned to take 55% of the budget" in w for w in overview(drawn)["warnings"])
 
 
 class TestOverHttp:

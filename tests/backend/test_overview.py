@@ -324,7 +324,7 @@ def test_a_refusal_is_shown_until_an_accepted_change_follows(settings, database,
         ({"config": {"explain_field": "asknext_reason"}}, "may be confounded"),
         ({"pause_reason": "The budget is spent."}, "tells the annotators"),
         ({"state": "paused", "pause_reason": "The budget is spent."}, "Raise `budget`"),
-        ({"config": {"random_share": 0}}, "no random control"),
+        ({"config": {"random_share": 0, "accept_no_control": True}}, "no random control"),
     ],
 )
 def test_what_an_admin_should_know_is_a_warning(settings, database, project, values, words):

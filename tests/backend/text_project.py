@@ -233,6 +233,14 @@ class TextProject:
                     project_id=self.id,
                     era=era,
                     secret=self.row().secret,
+                    reports={
+                        "drawn_groups": {
+                            "all tasks": {
+                                "groups": frame + held,
+                                **{role: len(task_ids) for role, task_ids in parts.items()},
+                            }
+                        }
+                    },
                     frames=[{"size": frame, "members": len(parts["control"]), "at": now}],
                     digest="d" * 64,
                     drawn_at=now,

@@ -45,7 +45,7 @@ def draw(keys: list[str], sizes: Sizes, strata: list[str] | None = None) -> list
     """Each key's role."""
     numbers = [permanent_random_number(SECRET, key) for key in keys]
     strata = strata or ["all"] * len(keys)
-    found = draw_intervals(keys, numbers, strata, sizes)
+    found = draw_intervals(SECRET, numbers, strata, sizes)
     return [found[s].role_of(u) for s, u in zip(strata, numbers, strict=True)]
 
 
@@ -83,15 +83,11 @@ def test_a_group_is_never_split_and_a_part_has_its_number_of_groups(
     role_of = dict(zip(groups, roles, strict=True))
     for group, role in zip(groups, roles, strict=True):
         assert role_of[group] == role
-    # As many groups as hold so many tasks on average, whichever they are.
-    mean = len(groups) / max(len(role_of), 1)
     held = list(role_of.values())
-    wanted = [max(1, round(min(n, len(groups)) / mean)) if n and groups else 0
-              for n in (test, validation, control)]  # fmt: skip
-    assert held.count("test") == min(wanted[0], len(held))
-    assert held.count("validation") == min(wanted[1], len(held) - held.count("test"))
+    assert held.count("test") == min(test, len(held))
+    assert held.count("validation") == min(validation, len(held) - held.count("test"))
     rest = len(held) - held.count("test") - held.count("validation")
-    assert held.count("control") == min(wanted[2], rest)
+    assert held.count("control") == min(control, rest)
 
 
 def test_large_groups_are_in_every_part_as_often_as_in_the_pool() -> None:
@@ -102,7 +98,7 @@ def test_large_groups_are_in_every_part_as_often_as_in_the_pool() -> None:
         keys = sorted(set(groups))
         number = {k: permanent_random_number(secret.to_bytes(4, "big"), k) for k in keys}
         found = draw_intervals(
-            groups, [number[g] for g in groups], ["all"] * len(groups), Sizes(385, 200, 0)
+            SECRET, [number[g] for g in groups], ["all"] * len(groups), Sizes(49, 25, 0)
         )["all"]
         part = [k for k in keys if number[k] in found.validation]
         assert part
@@ -113,7 +109,7 @@ def test_large_groups_are_in_every_part_as_often_as_in_the_pool() -> None:
 
 def test_an_empty_part_owns_no_number() -> None:
     numbers = [permanent_random_number(SECRET, key) for key in KEYS]
-    found = draw_intervals(KEYS, numbers, ["all"] * 1_000, Sizes(0, 10, 0))["all"]
+    found = draw_intervals(SECRET, numbers, ["all"] * 1_000, Sizes(0, 10, 0))["all"]
     assert found.test.low == found.test.high
     assert found.control.low == found.control.high == 1.0
     narrow = narrowed(found, {"test": 0.5, "validation": 0.004, "control": 0.5})
@@ -130,13 +126,34 @@ def test_every_stratum_gives_in_proportion_to_its_tasks() -> None:
         assert (held.count("rare"), held.count("common")) == (rare, common)
 
 
+def test_strata_too_small_to_give_one_each_give_as_many_together_and_chance_decides_which() -> None:
+    """Three hundred strata of one to four groups: none is left out for its name or its size."""
+    strata = [f"s{n}" for n in range(300) for _ in range(1 + n % 4)]
+    keys = [str(n) for n in range(len(strata))]
+    held = dict.fromkeys(keys, 0)
+    for seed in range(2_000):
+        secret = seed.to_bytes(4, "big")
+        numbers = [permanent_random_number(secret, key) for key in keys]
+        found = draw_intervals(secret, numbers, strata, Sizes(100, 0, 0))
+        test = [k for k, u, s in zip(keys, numbers, strata, strict=True)
+                if found[s].role_of(u) == "test"]  # fmt: skip
+        assert len(test) == 100
+        for key in test:
+            held[key] += 1
+    share = 100 / len(keys)
+    assert all(
+        abs(count - 2_000 * share) < 4.8 * (2_000 * share * (1 - share)) ** 0.5
+        for count in held.values()
+    )
+
+
 def test_every_group_has_the_same_chance_of_every_role() -> None:
     # Over secrets, each of 20 groups is a test member 5 times in 20 (binomial, 4.5 sigma).
     keys = [str(n) for n in range(20)]
     held = dict.fromkeys(keys, 0)
     for secret in range(2_000):
         numbers = [permanent_random_number(secret.to_bytes(4, "big"), key) for key in keys]
-        found = draw_intervals(keys, numbers, ["all"] * 20, Sizes(5, 0, 0))["all"]
+        found = draw_intervals(SECRET, numbers, ["all"] * 20, Sizes(5, 0, 0))["all"]
         for key, u in zip(keys, numbers, strict=True):
             held[key] += found.role_of(u) == "test"
     assert all(abs(count - 500) < 4.5 * (2_000 * 0.25 * 0.75) ** 0.5 for count in held.values())
@@ -150,15 +167,23 @@ def test_a_larger_test_set_keeps_the_members_of_a_smaller_one() -> None:
 @given(st.floats(0, 1, exclude_max=True))
 def test_intervals_come_back_from_json_exactly(u: float) -> None:
     numbers = [permanent_random_number(SECRET, key) for key in KEYS]
-    found = draw_intervals(KEYS, numbers, ["all"] * 1_000, Sizes(100, 50, 200))["all"]
+    found = draw_intervals(SECRET, numbers, ["all"] * 1_000, Sizes(100, 50, 200))["all"]
     again = Intervals.of_document(json.loads(json.dumps(found.as_document())))
     assert again == found
     assert again.role_of(u) == found.role_of(u)
 
 
-def afford(budget: int, pool: int, test: int = 385, validation: int = 50) -> Sizes:
+def afford(
+    budget: int, pool: int, test: int = 385, validation: int = 50, groups: int | None = None
+) -> Sizes:
     return affordable_sizes(
-        budget, pool, test=test, validation=validation, random_share=0.1, evaluation_cap=0.3
+        budget,
+        pool,
+        pool if groups is None else groups,
+        test=test,
+        validation=validation,
+        random_share=0.1,
+        evaluation_cap=0.3,
     )
 
 
@@ -187,3 +212,31 @@ def test_sizes_never_exceed_a_limit(budget: int, pool: int, test: int, validatio
         0.3 * budget, round(0.1 * budget)
     )
     assert 0 <= sizes.control <= pool / 4
+
+
+@pytest.mark.parametrize(
+    ("budget", "groups", "expected"),
+    [
+        (5_000, 1_000, Sizes(38, 5, 50)),  # ten tasks a group, rounded down
+        (500, 100, Sizes(1, 0, 1)),  # a hundred a group: the cap leaves a hundred labels, one group
+        (400, 100, Sizes(0, 0, 1)),  # eighty labels: no group at all, and a control as it comes
+        (5_000, 4, Sizes(0, 0, 1)),
+        (50_000, 3, Sizes(1, 0, 0)),  # half of the groups, and of three none for the control alone
+    ],
+)
+def test_whole_groups_stay_within_the_limits_too(budget: int, groups: int, expected: Sizes) -> None:
+    assert afford(budget, 10_000, groups=groups) == expected
+
+
+@given(st.integers(0, 10_000), st.integers(1, 3_000), st.data())
+def test_groups_of_any_size_leave_a_quarter_of_them_to_the_strategy(
+    budget: int, pool: int, data: st.DataObject
+) -> None:
+    groups = data.draw(st.integers(1, pool))
+    sizes = afford(budget, pool, groups=groups)
+    mean = pool / groups
+    assert (sizes.test + sizes.validation) * mean <= min(
+        pool / 2, max(0.3 * budget - round(0.1 * budget), 0)
+    ) + 1e-6
+    assert sizes.control <= max(groups / 4, 0)
+    assert sizes.test + sizes.validation + sizes.control < groups or groups == 1

@@ -11,7 +11,7 @@ from backend.evaluation.sample_size import (
     design_effect,
     half_width,
     labels_needed,
-    size_test_set,
+    precision,
     wanted_test_size,
 )
 
@@ -25,22 +25,23 @@ def test_five_points_need_385_independent_labels() -> None:
     assert wanted_test_size([1] * 10_000, 10_000) == 385
 
 
-def test_the_cap_wins_and_says_what_it_costs() -> None:
-    sized = size_test_set([1] * 10_000, 500)
-    assert (sized.size, sized.wanted, sized.limited_by) == (100, 385, "budget")
-    assert sized.half_width == pytest.approx(1.96 * math.sqrt(0.25 / 100), abs=1e-5)
-    assert "100 test labels measure accuracy to ±9.8 points" in sized.text
-    assert "need 385" in sized.text
-    assert "20% of the budget of 500" in sized.text
+def test_a_smaller_set_says_what_it_measures_and_what_five_points_need() -> None:
+    found = precision([1] * 100)
+    assert (found.size, found.wanted) == (100, 385)
+    assert found.half_width == pytest.approx(1.96 * math.sqrt(0.25 / 100), abs=1e-5)
+    assert "100 test labels measure accuracy to ±9.8 points" in found.text
+    assert "±5 points need 385" in found.text
+    assert "need" not in precision([1] * 385).text
 
 
 def test_groups_need_more_labels() -> None:
     # ten a group: 1 + 9 × 0.5
-    sized = size_test_set([10] * 1_000, None)
-    assert sized.design_effect == 5.5
-    assert sized.size == sized.wanted == math.ceil(385 * 5.5)
-    assert sized.half_width == pytest.approx(0.05, abs=1e-4)
-    assert "1/5.5 of an independent one" in sized.text
+    wanted = wanted_test_size([10] * 1_000, 50_000)
+    assert wanted == math.ceil(385 * 5.5)
+    found = precision([10] * 212)
+    assert found.design_effect == 5.5
+    assert found.half_width == pytest.approx(0.05, abs=1e-4)
+    assert "1/5.5 of an independent one" in found.text
 
 
 def test_unequal_groups_count_by_the_group_that_an_item_lies_in() -> None:
@@ -57,15 +58,10 @@ def test_the_design_effect_lies_between_independent_items_and_groups_as_items(
     assert design_effect(sizes, 0) == 1
 
 
-@given(group_sizes, st.one_of(st.none(), st.integers(0, 20_000)), correlations)
-def test_the_size_never_exceeds_a_limit_and_the_reason_is_true(
-    sizes: list[int], budget: int | None, correlation: float
-) -> None:
-    sized = size_test_set(sizes, budget, correlation)
-    limits = {"precision": sized.wanted, "pool": sum(sizes)}
-    if budget is not None:
-        limits["budget"] = budget // 5
-    assert sized.size == min(limits.values()) == limits[sized.limited_by]
+@given(group_sizes, st.integers(0, 20_000))
+def test_the_size_never_exceeds_a_limit(sizes: list[int], budget: int) -> None:
+    wanted = labels_needed(0.05, design_effect(sizes))
+    assert wanted_test_size(sizes, budget) == min(wanted, sum(sizes), budget // 5)
 
 
 def test_the_variance_of_a_mean_over_whole_groups_is_inflated_by_it() -> None:
@@ -86,10 +82,10 @@ def test_the_variance_of_a_mean_over_whole_groups_is_inflated_by_it() -> None:
 
 
 def test_an_empty_pool_or_budget_has_no_test_set() -> None:
-    assert size_test_set([], 1_000).size == 0
-    empty = size_test_set([1] * 50, 4)
-    assert empty.size == 0
-    assert empty.half_width == math.inf
+    assert wanted_test_size([], 1_000) == 0
+    assert wanted_test_size([1] * 50, 4) == 0
+    empty = precision([])
+    assert (empty.size, empty.half_width) == (0, None)
     assert "no test set" in empty.text
 
 

@@ -51,6 +51,27 @@ def test_the_interval_covers_the_figure_of_the_whole_pool(size: int, runs: int) 
     assert 0.925 <= held / runs <= 0.985
 
 
+def test_equal_weights_change_nothing() -> None:
+    frozen, late = Frame(800, hits(30, 40)), Frame(200, hits(12, 20))
+    weighted = Frame(200, late.hits, None, np.full(20, 7.0))
+    assert supplemented_figure(frozen, weighted) == supplemented_figure(frozen, late)
+
+
+def test_late_arrivals_that_gave_different_parts_count_by_what_they_stand_for() -> None:
+    """Two arrivals of 1,000 tasks, of which every tenth and every fortieth is a member."""
+    rng = np.random.default_rng(5)
+    truth = 0.5 * 0.9 + 0.5 * 0.5
+    weights = np.repeat([10.0, 40.0], [100, 25])
+    held = means = 0.0
+    for _ in range(600):
+        right = np.concatenate([rng.random(100) < 0.9, rng.random(25) < 0.5])
+        found = supplemented_figure(Frame(0, hits(0, 0)), Frame(2_000, right, None, weights)).late
+        means += found.value / 600
+        held += found.low <= truth <= found.high
+    assert means == pytest.approx(truth, abs=0.01)
+    assert 0.925 <= held / 600 <= 0.985
+
+
 def test_a_part_without_an_error_still_has_a_variance() -> None:
     found = supplemented_figure(Frame(800, hits(30, 30)), Frame(200, hits(10, 10)))
     assert found.value == found.high == 1.0

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from backend.evaluation.holdout import permanent_random_number
 from backend.rounds.answered_prefix import Drawn, answered_prefix, longest_prefix
+from backend.rounds.train import measured_tasks, training_tasks
 from backend.rounds.window import Position
 from backend.store.evaluation_tables import HoldoutEra
 from backend.store.tables import HandRule, HandRuleTask, Pick, Task
@@ -51,7 +52,10 @@ class TestMembers:
             session.flush()
             session.add(HandRuleTask(project_id=text_project.id, view_id=1, task_id=order[5]))
         text_project.annotate_truly([order[6]])
-        assert prefix_of(text_project).answered == frozenset([*order[:3], order[4], order[6]])
+        found = prefix_of(text_project)
+        assert found.answered == frozenset([*order[:3], order[4], order[6]])
+        # The hard ones are those that somebody would rather not have in the figure.
+        assert found.unresolved == frozenset([order[5]])
 
     def test_a_skip_counts_once_nobody_else_is_asked(self, text_project):
         order = self.held(text_project)
@@ -79,18 +83,23 @@ class TestMembers:
         found = prefix_of(text_project)
         assert (found.answered, found.unresolved) == (frozenset(order[:5]), frozenset([order[3]]))
 
-    def test_what_people_disagree_on_is_in_no_figure_and_so_counts_as_unresolved(
-        self, text_project
-    ):
+    def test_what_people_disagree_on_is_measured_by_what_was_said_first(self, text_project):
         """Two people settle no tie, and it is the hard tasks that they disagree on."""
         order = self.held(text_project)
         text_project.annotate_truly(order[:4])
         other = next(name for name in CLASSES if name != topic_of(order[1]))
         text_project.annotate(order[1], other, by=2)
         text_project.annotate(order[2], topic_of(order[2]), by=2)
+        text_project.annotate(order[5], None)
         found = prefix_of(text_project)
-        assert found.unresolved == frozenset([order[1]])
-        assert found.answered >= frozenset(order[:4])
+        assert found.unresolved == frozenset([order[5]])  # submitted empty
+        assert found.answered == frozenset(order[:6])
+        context = text_project.context()
+        measured = measured_tasks(context, found.answered)
+        assert [CLASSES[label] for label in measured.labels] == [
+            topic_of(task) for task in sorted(order[:5])
+        ]
+        assert order[1] not in training_tasks(context, 1).task_ids
 
     def test_strata_are_read_from_the_era_in_force(self, text_project):
         text_project.hold_out(validation=range(31, 43))
@@ -113,8 +122,8 @@ def test_members_that_joined_later_hold_up_none_of_the_first():
         Drawn(3, 0.05, drawn_at=9.0),
         Drawn(4, 0.06, drawn_at=9.0),
     ]
-    assert longest_prefix(drawn, {1, 2, 4}, set()) == {1, 2}
-    assert longest_prefix(drawn, {1, 3, 4}, set()) == {1}
+    assert longest_prefix(drawn, {1, 2, 4}, set()) == ({1, 2}, set())
+    assert longest_prefix(drawn, {1, 3, 4}, set()) == ({1}, set())
 
 
 members = st.lists(
@@ -128,13 +137,14 @@ def test_without_strata_it_is_the_obvious_loop(items):
     drawn = [Drawn(task, group / 10) for task, (group, _, _) in enumerate(items)]
     answered = {task for task, (_, done, _) in enumerate(items) if done}
     excluded = {task for task, (_, _, by_hand) in enumerate(items) if by_hand == 0}
-    wanted = set()
+    wanted, passed_over = set(), set()
     for group in range(9):
         mine = {member.task_id for member in drawn if member.u == group / 10}
         if mine - excluded - answered:
             break
         wanted |= mine & answered
-    assert longest_prefix(drawn, answered, excluded) == wanted
+        passed_over |= mine - answered
+    assert longest_prefix(drawn, answered, excluded) == (wanted, passed_over)
 
 
 @given(
@@ -155,7 +165,7 @@ def test_strata_give_in_proportion(north, south, data):
             drawn.append(Drawn(len(drawn), float(u), stratum))
             if place < done[stratum]:
                 answered.add(len(drawn) - 1)
-    found = longest_prefix(drawn, answered, set())
+    found, _ = longest_prefix(drawn, answered, set())
     kept = {s: sum(drawn[t].stratum == s for t in found) for s in ("north", "south")}
     cut = min(
         (

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from backend.rounds import queue
+from backend.rounds import mirror, queue
 from backend.rounds.control import extend_control, score_control
 from backend.rounds.holdout import manifest_digest
 from backend.rounds.numbering import current_era
@@ -10,8 +10,9 @@ from backend.rounds.rank import Ranker
 from backend.rounds.train import training_tasks
 from backend.rounds.training_set import rolling_validation, scored_control, withheld
 from backend.rounds.window import Position
-from backend.store.evaluation_tables import ControlScore
+from backend.store.evaluation_tables import ControlScore, SplitMember
 from backend.store.tables import Project, Task
+from tests.backend.text_project import text_of
 
 
 def extend(project):
@@ -129,6 +130,117 @@ class TestBeforeTraining:
         text_project.hold_out(control=[30])
         text_project.annotate_truly([1, 2, 30])
         assert trains(text_project, 1) == {1, 2}
+
+
+class TestGroups:
+    """A model that was trained on one slice of a patient knows the others."""
+
+    def grouped(self, project, control=((30, 31, 32), (33,))):
+        """Control patients of these slices, each with one number."""
+        tasks = [task for patient in control for task in patient]
+        project.hold_out(control=tasks)
+        with project.database.write() as session:
+            for place, patient in enumerate(control):
+                for task in patient:
+                    member = session.get_one(SplitMember, (project.id, 1, task))
+                    row = session.get_one(Task, (project.id, task))
+                    member.u = row.u = 0.9 + place / 100
+
+    def score(self, project, round_number):
+        context = project.context()
+        project.update(model_round=round_number)
+        return score_control(context, context.live_model())
+
+    def test_no_slice_trains_before_all_of_its_patient_have_measured(self, text_project):
+        self.grouped(text_project)
+        text_project.annotate_truly(range(1, 21))
+        text_project.train_round(1)
+        text_project.annotate_truly([30, 31, 33])
+        assert self.score(text_project, 1) == 3
+        # Rounds later the patient of one slice trains; the other's third slice was never asked.
+        assert trains(text_project, 5) & {30, 31, 32, 33} == {33}
+        text_project.train_round(5)
+        text_project.annotate_truly([32])
+        assert trains(text_project, 6) & {30, 31, 32, 33} == {33}
+        assert self.score(text_project, 5) == 1
+        assert trains(text_project, 8) & {30, 31, 32, 33} == {33}
+        assert trains(text_project, 9) & {30, 31, 32, 33} == {30, 31, 32, 33}
+
+    def test_what_is_skipped_in_the_end_or_deleted_holds_nobody_back(self, text_project):
+        self.grouped(text_project)
+        text_project.annotate_truly(range(1, 21))
+        text_project.train_round(1)
+        text_project.annotate_truly([30])
+        text_project.annotate(31, None, skipped=True)
+        self.score(text_project, 1)
+        assert 30 not in trains(text_project, 5)
+        with text_project.database.write() as session:
+            session.get_one(Task, (text_project.id, 32)).deleted_at = 1.0
+        assert 30 in trains(text_project, 5)
+
+    def test_a_slice_that_comes_after_its_patient_trained_measures_nothing(self, text_project):
+        self.grouped(text_project, control=((30, 31),))
+        with text_project.database.write() as session:
+            session.delete(session.get_one(SplitMember, (text_project.id, 1, 31)))
+        text_project.annotate_truly([*range(1, 21), 30])
+        score_control(text_project.context(), None)
+        text_project.train_round(1)
+        assert 30 in trains(text_project, 2)
+        with text_project.database.write() as session:
+            found = session.get_one(SplitMember, (text_project.id, 1, 30))
+            session.add(
+                SplitMember(
+                    project_id=text_project.id,
+                    era=1,
+                    task_id=31,
+                    role="control",
+                    u=found.u,
+                    late=True,
+                    drawn_at=found.drawn_at + 1,
+                )
+            )
+        text_project.annotate_truly([31])
+        assert self.score(text_project, 1) == 0
+        assert scores(text_project)[31].predicted is None
+
+
+def test_a_task_that_just_came_waits_until_it_is_known_whether_it_is_held_out(text_project):
+    """Between its sync and its role it might be a test task that somebody labelled already."""
+    text_project.hold_out(test=[3])
+    with text_project.database.write() as session:
+        project = session.get_one(Project, text_project.id)
+        tasks = [{"id": n, "data": {"text": f"Late {n}"}} for n in (100, 101)]
+        mirror.write_tasks(text_project.database, session, project, tasks)
+    context = text_project.context()
+    hashes = [mirror.content_hash(f"Late {n}") for n in (100, 101)]
+    context.cache.add(hashes, context.cache.get([mirror.content_hash(text_of(1))] * 2))
+    text_project.annotate(100, "weather")
+
+    def seen():
+        with text_project.database.read() as session:
+            others = queue.stock(session, text_project.row()).others
+        ranker = Ranker(text_project.context(), None, 2)
+        chosen = {choice.task_id for choice in ranker.choose(62, frozenset())}
+        return 100 in trains(text_project, 1), 101 in others, 101 in chosen
+
+    assert seen() == (False, False, False)
+    with text_project.database.write() as session:
+        for task in (100, 101):
+            session.get_one(Task, (text_project.id, task)).role_era = 1
+    assert seen() == (True, True, True)
+
+
+def test_labels_from_before_the_budget_leave_it_whole(text_project):
+    """A pool that was half labelled when it was connected still has all of its random share."""
+    config = {**text_project.row().config, "budget": 40, "random_share": 0.2}
+    text_project.update(config=config)
+    text_project.hold_out(control=[30])
+    text_project.annotate_truly([*range(1, 25), 30])
+    assert extend(text_project) == 8
+    text_project.update(created_at=0.0)  # all of them were paid: 15 are left
+    with text_project.database.write() as session:
+        session.execute(sa.delete(SplitMember).where(SplitMember.late))
+    assert extend(text_project) == 3
 
 
 def test_blind_picks_of_the_strategy_validate_before_they_train(text_project):

@@ -9,7 +9,7 @@ from backend.rounds import mirror
 from backend.rounds.late_tasks import drift_report, supplemented
 from backend.rounds.numbering import current_era
 from backend.store.evaluation_tables import SplitMember
-from backend.store.tables import Project
+from backend.store.tables import Project, Task
 from tests.backend.rounds.test_lift import Clusters
 
 
@@ -20,7 +20,7 @@ def clusters(text_project):
     text_project.hold_out(test=made.ids[:60].tolist())
     with text_project.database.write() as session:
         era = current_era(session, session.get_one(Project, text_project.id))
-        era.reports = {"last_task": int(made.ids[-1])}
+        era.reports = {**era.reports, "last_task": int(made.ids[-1])}
     return made
 
 
@@ -36,6 +36,8 @@ def arrive(clusters, count, shift=0.0, **fields):
         row = session.get_one(Project, project.id)
         tasks = [{"id": int(n), "data": {"text": f"Late {n}", **fields}} for n in ids]
         mirror.write_tasks(project.database, session, row, tasks)
+        for task in ids.tolist():
+            session.get_one(Task, (project.id, task)).role_era = row.era
     hashes = [mirror.content_hash(f"Late {n}") for n in ids]
     project.context().cache.add(hashes, points.astype(np.float32))
     return ids
