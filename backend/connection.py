@@ -133,12 +133,14 @@ def disconnect(
     """
     problems: list[str] = []
 
-    def attempt(what: str, action: Callable[[], Any]) -> None:
+    def attempt(what: str, action: Callable[[], Any]) -> bool:
         try:
             action()
         except LabelStudioRefusedError as error:
             if error.status != 404:
                 problems.append(f"{what}: {error}")
+                return False
+        return True
 
     number = project.label_studio_id
     with database.write() as session:
@@ -153,14 +155,19 @@ def disconnect(
         if view["id"] == project.view_id:
             attempt("tab", partial(client.delete_view, int(view["id"])))
     values = {key: value for key, value in project.restore.items() if key in RESTORED}
-    values |= instruction_before(project)
-    if project.paused_overlap is not None:
-        values["maximum_annotations"] = project.paused_overlap
     as_before = {"overlap": project.overlap, "is_labeled": True}
     for task in project.restore.get("raised") or []:
         attempt(f"task {task}", partial(client.update_task, task, **as_before))
     version = values.pop("model_version", None)
-    attempt("settings", lambda: client.update_project(number, **values))
+    # One by one: what Label Studio refuses must keep nothing else from being restored.
+    serves = project.paused_overlap is None or attempt(
+        "label stream",
+        lambda: client.update_project(number, maximum_annotations=project.paused_overlap),
+    )
+    told = instruction_before(project)
+    if told:
+        attempt("instruction", lambda: client.update_project(number, **told))
+    restored = attempt("settings", lambda: client.update_project(number, **values))
     attempt("model version", lambda: client.update_project(number, model_version=version or ""))
     with database.write() as session:
         set_values(
@@ -170,9 +177,10 @@ def disconnect(
             backend_id=None,
             webhook_id=None,
             view_id=None,
-            paused_overlap=None,
+            # What could not be restored is restored by the next `disconnect`.
+            paused_overlap=None if serves else project.paused_overlap,
             pause_reason=None,
-            restore={},
+            restore={} if restored and serves else project.restore,
         )
     return problems
 

@@ -50,9 +50,9 @@ def pause(
             set_values(session, project.id, paused_overlap=project.paused_overlap)
         raise
     with database.write() as session:
-        set_values(session, project.id, state="paused", pause_reason=reason)
-        why = f" {reason}" if reason else ""
-        record_event(session, project.id, "info", f"The label stream was paused.{why}")
+        why = reason or BY_HAND
+        set_values(session, project.id, state="paused", pause_reason=why)
+        record_event(session, project.id, "info", f"The label stream was paused. {why}")
 
 
 def resume(database: Database, client: LabelStudio, project: Project) -> None:
@@ -112,24 +112,22 @@ def _tell_annotators(
 
 
 def follow_advice(database: Database, client: LabelStudio, project: Project) -> None:
-    """Pause the stream once where the newest round advises to stop and the admin lets it.
+    """Pause the stream where the newest round advises to stop and the admin lets it.
 
-    What the admin resumes after that is not paused again by the same advice.
+    What the admin resumes after that is not paused again by the same signs.
     """
-    if (
-        project.state != "active"
-        or project.config.get("on_stop") != "pause"
-        or project.advice_followed
-    ):
+    if project.state != "active" or project.config.get("on_stop") != "pause":
         return
     with database.read() as session:
         newest = session.get(Round, (project.id, project.round_number))
-        advice = ((newest.metrics or {}).get("stopping") or {}).get("advice") if newest else None
-    if not advice:
+        found = ((newest.metrics or {}).get("stopping") or {}) if newest else {}
+    signs = set(found.get("signs") or [])
+    if not signs - set(project.followed_advice):
         return
+    pause(database, client, project, f"There is advice to stop: {' '.join(found['advice'])}")
     with database.write() as session:
-        set_values(session, project.id, advice_followed=True)
-    pause(database, client, project, f"There is advice to stop: {' '.join(advice)}")
+        followed = sorted({*project.followed_advice, *signs})
+        set_values(session, project.id, followed_advice=followed)
 
 
 def follow_budget(database: Database, client: LabelStudio, project: Project) -> None:

@@ -255,6 +255,8 @@ def _lift_line(overview: dict[str, Any]) -> str:
         return "not looked at yet: the first look is at 20 random control labels"
     last = comparisons[-1]
     text = f"{escape(last['sentence'])} Look {last['look']} of {last['looks_planned']}"
+    if last.get("era", overview["holdout"]["era"]) != overview["holdout"]["era"]:
+        text += f" in era {last['era']}; of this one there is none yet"
     for part in last.get("branches") or []:
         text += f" · {escape(part['branch'])}: {escape(part['sentence'])}"
     saved = last["labels_saved"]

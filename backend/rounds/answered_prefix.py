@@ -23,8 +23,9 @@ from backend.evaluation.holdout import Role
 from backend.rounds.mirror import annotated_task_ids
 from backend.rounds.numbering import EVERYTHING, numbering
 from backend.rounds.rules import read_rule_book
+from backend.rounds.skips import waiting_skips
 from backend.store.evaluation_tables import ControlDraw, SplitMember
-from backend.store.tables import Annotation, Label, Pick, Project, Task
+from backend.store.tables import Annotation, Label, Project, Task
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def answered_prefix(
 
 
 def answered_tasks(session: Session, project: Project) -> set[int]:
-    """The tasks that nobody is asked about any more: submitted, or skipped and not queued again."""
+    """The tasks that nobody is asked about any more: submitted, or skipped in the end."""
     given = set(
         session.scalars(
             sa.select(Annotation.task_id).where(
@@ -88,12 +89,7 @@ def answered_tasks(session: Session, project: Project) -> set[int]:
             )
         )
     )
-    waiting = set(
-        session.scalars(
-            sa.select(Pick.task_id).where(Pick.project_id == project.id, Pick.state == "queued")
-        )
-    )
-    return given | (annotated_task_ids(session, project.id) - waiting)
+    return given | (annotated_task_ids(session, project.id) - waiting_skips(session, project))
 
 
 def longest_prefix(

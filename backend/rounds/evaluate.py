@@ -34,8 +34,8 @@ from backend.rounds.numbering import numbering
 from backend.rounds.reserve import reserve
 from backend.rounds.train import LabelledTasks, measured_tasks
 from backend.rounds.training_set import rolling_validation
-from backend.store.evaluation_tables import ControlDraw, ControlScore
-from backend.store.tables import Project
+from backend.store.evaluation_tables import ControlScore
+from backend.store.tables import Pick, Project, TrainingManifest
 
 
 def calibrate_and_measure(
@@ -236,9 +236,19 @@ def _guarded(context: ProjectContext) -> dict[str, Any]:
 
 def _scored_skips(session: Session, project: Project, skipped: frozenset[int]) -> int:
     """Skipped draws that a model could have been scored on: only those compare with the scored."""
-    early = session.scalars(
-        sa.select(ControlDraw.task_id).where(
-            ControlDraw.project_id == project.id, ControlDraw.round < 1
+    first_model = session.scalar(
+        sa.select(sa.func.min(TrainingManifest.created_at)).where(
+            TrainingManifest.project_id == project.id
         )
     )
-    return len(skipped - set(early))
+    if first_model is None:
+        return 0
+    resolved = {
+        row.task_id: row.at
+        for row in session.execute(
+            sa.select(Pick.task_id, sa.func.max(Pick.resolved_at).label("at"))
+            .where(Pick.project_id == project.id, Pick.state == "resolved")
+            .group_by(Pick.task_id)
+        )
+    }
+    return sum(resolved.get(task, first_model) >= first_model for task in skipped)

@@ -24,14 +24,16 @@ from backend.store.tables import Annotation, Project
 class EvaluationPlan:
     """Labels are counted as the budget counts them.
 
-    asked      hold-outs that are asked about, answered ones included, in their order
-    not_asked  hold-outs that the cap leaves without a label
-    labels     what the first opinions on those asked cost, and on the control
-    most       what evaluation may cost in all
+    asked        hold-outs that are asked about, answered ones included, in their order
+    not_asked    hold-outs that the cap leaves without a label
+    never_train  what the first opinions on those asked cost
+    labels       the same with the control, which trains later
+    most         what evaluation may cost in all
     """
 
     asked: list[tuple[int, Family]]
     not_asked: int
+    never_train: int
     labels: int
     most: int
 
@@ -73,7 +75,10 @@ def evaluation_plan(session: Session, project: Project) -> EvaluationPlan:
                 continue
             costly += 1
         asked.append((task, role))
-    return EvaluationPlan(asked, len(members) - len(asked), costly * opinions + control, most)
+    never_train = costly * opinions
+    return EvaluationPlan(
+        asked, len(members) - len(asked), never_train, never_train + control, most
+    )
 
 
 def interleaved(holdouts: Sequence[tuple[int, Family]]) -> list[tuple[int, Family]]:

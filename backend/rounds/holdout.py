@@ -33,6 +33,7 @@ from backend.evaluation.sample_size import precision, wanted_test_size
 from backend.rounds.draw_fit import fit_document, keys_and_strata, pool_covariates
 from backend.rounds.fields import living_tasks
 from backend.rounds.inclusion import drawn_groups, widest
+from backend.rounds.looks_taken import looks_before
 from backend.rounds.named_test_set import late_test_tasks, named_test_set, named_test_tasks
 from backend.rounds.numbering import (
     Numbering,
@@ -83,6 +84,7 @@ def draw_splits(
     keys, strata = keys_and_strata(how, tasks)
     _check_strata(config, len(set(strata)), len(set(keys)))
     named = named_test_tasks(session, project, config, [task.task_id for task in tasks])
+    before = current_era(session, project)
     pool = pool_covariates(tasks, config, embeddings)
     for redraw in range(REDRAWS + 1):
         how = replace(how, secret=secret_of_draw(project.secret, era, redraw))
@@ -117,6 +119,8 @@ def draw_splits(
         digest="",
         reports={
             "representativeness": fit_document(fit, redraw, embeddings is not None),
+            # A new era forgives no error: what was seen stays, and so does what looking has cost.
+            **({} if before is None else looks_before(before.reports)),
             "precision": asdict(exact),
             "asked_for": config.model_dump(mode="json", include=set(DECIDED_BY)),
             "last_task": max((task.task_id for task in tasks), default=0),

@@ -4,6 +4,7 @@ Looked at only when the labels have doubled since the last look: whoever looks a
 finds what is not there.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,21 +17,22 @@ from sqlalchemy.orm import Session
 from backend.evaluation.control_blocks import FEWEST_BLOCKS, Block, control_blocks
 from backend.evaluation.labels_saved import labels_saved
 from backend.evaluation.lift import Lift, in_words, lift
-from backend.evaluation.looks import LookPlan, due_look, extend_plan, plan_looks
+from backend.evaluation.looks import due_look
 from backend.evaluation.rare_labels import rare_labels_per_100
 from backend.models.artefact import Model
 from backend.models.refits import refitted_predictions
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
-from backend.rounds.evaluate import labelled_validation
+from backend.rounds.evaluate import group_keys, labelled_validation
+from backend.rounds.looks_taken import planned_looks
 from backend.rounds.numbering import current_era
 from backend.rounds.train import LabelledTasks, labelled_tasks, leaking
 from backend.store.evaluation_tables import ControlDraw
 from backend.store.projects import record_event
 from backend.store.tables import Pick, Project, Round, TrainingManifest
 
-# Control labels at the first look: with fewer there are hardly blocks enough.
-FIRST_LOOK = 20
+logger = logging.getLogger(__name__)
+
 # Labels and classes that a start has at least: what a block adds to nothing is all that its head
 # knows, and says nothing of what it would add to a model.
 FEWEST_AT_START, FEWEST_CLASSES = 10, 2
@@ -71,16 +73,16 @@ def look_if_due(context: ProjectContext, model: Model) -> dict[str, Any] | None:
         era = current_era(session, project)
         if era is None:
             return None
-        of_era = era.era
-        looks = dict(era.reports.get("looks") or {})
+        of_era, reports = era.era, dict(era.reports)
         drawn = {task for part in _control_rounds(session, project).values() for task in part}
     control = len(labelled_tasks(context, drawn).labels)
-    taken = int(looks.get("taken", 0))
-    plan = _plan(looks, taken, round(context.config.random_share * context.config.budget))
-    due = due_look(plan, control, taken)
-    if due is None:
+    taken = int((reports.get("looks") or {}).get("taken", 0))
+    plan = planned_looks(reports, round(context.config.random_share * context.config.budget))
+    due = None if plan is None else due_look(plan, control, taken)
+    if plan is None or due is None:
         return None
     found = {
+        "era": of_era,
         "look": due + 1,
         "looks_planned": len(plan.at),
         "control_labels": control,
@@ -100,16 +102,9 @@ def look_if_due(context: ProjectContext, model: Model) -> dict[str, Any] | None:
         elif era is not None:
             return None  # drawn anew meanwhile: what was compared are no hold-outs any more
         if found["lift"]["verdict"] == "below":
+            logger.warning("Project %d: %s", project.label_studio_id, FAILING + found["sentence"])
             record_event(session, context.project_id, "warning", FAILING + found["sentence"])
     return found
-
-
-def _plan(looks: dict[str, Any], taken: int, most: int) -> LookPlan:
-    """The looks as planned; another budget plans those to come anew with the error that is left."""
-    if not looks:
-        return plan_looks(FIRST_LOOK, most)
-    plan = LookPlan(tuple(looks["at"]), tuple(looks["alphas"]), looks["alpha"])
-    return extend_plan(plan, taken, most)
 
 
 def is_failing(session: Session, project: Project) -> bool:
@@ -150,7 +145,7 @@ def compare(context: ProjectContext, model: Model, alpha: float) -> dict[str, An
         "start": len(start),
         "branches": _branches(refit, start, control, picks, branch_of, rounds, groups, alpha),
         "labels_saved": asdict(_saved(refit, start, control, picks, blocks, rounds, groups)),
-        "rare": _rare(model, material, control, picks),
+        "rare": _rare(context, model, material, control, picks),
     }
 
 
@@ -265,7 +260,7 @@ def _saved(
 
 
 def _rare(
-    model: Model, material: LabelledTasks, control: Rival, picks: Rival
+    context: ProjectContext, model: Model, material: LabelledTasks, control: Rival, picks: Rival
 ) -> dict[str, Any] | None:
     """Labels of the control's rarest class per 100, among the picks and in the control."""
     label_of = dict(zip(material.task_ids, material.labels.tolist(), strict=True))
@@ -277,7 +272,11 @@ def _rare(
     shares = np.bincount(random, minlength=len(model.classes)) / len(random)
     present = np.flatnonzero(counts)
     rarest = int(present[np.argmin(shares[present])])
-    found = rare_labels_per_100(queued == rarest, random == rarest)
+    with context.database.read() as session:
+        theirs, its = (
+            group_keys(session, context.project(), _all(side)) for side in (picks, control)
+        )
+    found = rare_labels_per_100(queued == rarest, random == rarest, theirs, its)
     return {"class": model.classes[rarest], **asdict(found)}
 
 
@@ -299,7 +298,10 @@ def _common_start(context: ProjectContext) -> list[int]:
             [int(member[0]) for member in manifest.members]
             for manifest in session.scalars(
                 sa.select(TrainingManifest)
-                .where(TrainingManifest.project_id == project.id)
+                .where(
+                    TrainingManifest.project_id == project.id,
+                    TrainingManifest.created_at >= (project.holdout_drawn_at or 0.0),
+                )
                 .order_by(TrainingManifest.round)
             )
         ]
@@ -320,7 +322,10 @@ def _control_rounds(session: Session, project: Project) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for row in session.execute(
         sa.select(ControlDraw.task_id, ControlDraw.round)
-        .where(ControlDraw.project_id == project.id)
+        .where(
+            ControlDraw.project_id == project.id,
+            ControlDraw.drawn_at >= (project.holdout_drawn_at or 0.0),
+        )
         .order_by(ControlDraw.round, ControlDraw.ordinal)
     ):
         if row.task_id in control:
@@ -333,7 +338,8 @@ def _strategy_rounds(
 ) -> tuple[dict[int, list[int]], dict[int, str]]:
     """The answered picks of the strategy in force by round, best-ranked first; the branch of each.
 
-    What chance chose is left out, the safety net's picks too, and rounds of another strategy.
+    What chance chose is left out, the safety net's picks too, rounds of another strategy, and what
+    was queued before the hold-outs in force were drawn.
     """
     others = set(
         session.scalars(
@@ -349,7 +355,12 @@ def _strategy_rounds(
     branch_of: dict[int, str] = {}
     for row in session.execute(
         sa.select(Pick.task_id, Pick.round, Pick.branch)
-        .where(Pick.project_id == project.id, Pick.family == "strategy", Pick.state == "resolved")
+        .where(
+            Pick.project_id == project.id,
+            Pick.family == "strategy",
+            Pick.state == "resolved",
+            Pick.created_at >= (project.holdout_drawn_at or 0.0),
+        )
         .order_by(Pick.round, Pick.position)
     ):
         if row.round in others or _is_chance(row.branch):

@@ -15,13 +15,11 @@ from backend.rounds.inclusion import inclusion_probabilities
 from backend.rounds.mirror import annotated_task_ids
 from backend.rounds.numbering import current_era, has_role_decided
 from backend.rounds.rules import read_rule_book
+from backend.rounds.skips import waiting_skips
 from backend.rounds.window import Family, Position, Stock
 from backend.store.database import ROWS_A_STATEMENT, Database
 from backend.store.evaluation_tables import ControlDraw, SplitMember
 from backend.store.tables import Annotation, ContentFailure, Pick, Project, Task
-
-# Rounds in which a skipped task waits for another annotator.
-ROUNDS_FOR_ANOTHER = 2
 
 
 @dataclass(frozen=True)
@@ -81,30 +79,20 @@ def resolve_answered(session: Session, project: Project) -> int:
         Annotation.task_id == Pick.task_id,
         Annotation.deleted_at.is_(None),
     )
-    skippers = (
-        sa.select(sa.func.count(sa.distinct(Annotation.completed_by)))
-        .where(*annotations)
-        .scalar_subquery()
-    )
-    # A position that is carried over is a new pick of every window: the first one counts.
-    earlier = aliased(Pick)
-    first_round = (
-        sa.select(sa.func.min(earlier.round))
-        .where(
-            earlier.project_id == project.id,
-            earlier.task_id == Pick.task_id,
-            earlier.state != "staged",
+    of_chance = session.scalars(
+        sa.select(Pick.task_id).where(
+            Pick.project_id == project.id,
+            Pick.family != "strategy",
+            sa.or_(Pick.state == "queued", Pick.version == (project.queue_version or "")),
         )
-        .scalar_subquery()
     )
-    final = sa.or_(
-        Pick.family == "strategy",
-        skippers > 1,
-        first_round + ROUNDS_FOR_ANOTHER < project.round_number,
-    )
+    waiting = waiting_skips(session, project).intersection(of_chance)
     answered = sa.or_(
         sa.exists().where(*annotations, Annotation.cancelled.is_(False)),
-        sa.and_(sa.exists().where(*annotations), final),
+        sa.and_(
+            sa.exists().where(*annotations),
+            sa.or_(Pick.family == "strategy", Pick.task_id.not_in(waiting)),
+        ),
     )
     gone = sa.exists().where(
         Task.project_id == project.id, Task.task_id == Pick.task_id, Task.deleted_at.is_not(None)
@@ -114,6 +102,33 @@ def resolve_answered(session: Session, project: Project) -> int:
     resolved = session.execute(
         sa.update(Pick)
         .where(*queued, answered)
+        .values(state="resolved", resolved_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    # Who had opened a task before the window was switched answers after it: that pick was no less
+    # the strategy's. What the new window holds too is answered there.
+    before = (
+        sa.select(Pick.version)
+        .where(Pick.project_id == project.id, Pick.state == "superseded")
+        .order_by(Pick.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    again = aliased(Pick)
+    late = session.execute(
+        sa.update(Pick)
+        .where(
+            Pick.project_id == project.id,
+            Pick.state == "superseded",
+            Pick.version == before,
+            sa.exists().where(*annotations, Annotation.cancelled.is_(False)),
+            ~sa.exists().where(
+                again.project_id == project.id,
+                again.task_id == Pick.task_id,
+                again.version == (project.queue_version or ""),
+                again.state != "staged",
+            ),
+        )
         .values(state="resolved", resolved_at=now)
         .execution_options(synchronize_session=False)
     )
@@ -136,7 +151,7 @@ def resolve_answered(session: Session, project: Project) -> int:
         .values(state="dropped")
         .execution_options(synchronize_session=False)
     )
-    return cast("int", resolved.rowcount) + cast("int", dropped.rowcount)  # type: ignore[attr-defined]
+    return sum(cast("Any", done).rowcount for done in (resolved, late, dropped))
 
 
 def made_before_the_draw(session: Session, project: Project) -> bool:
@@ -172,9 +187,11 @@ def holdout_roles(session: Session, project: Project) -> dict[int, Family]:
 
 def stock(session: Session, project: Project) -> Stock:
     """What the next window can be filled from."""
-    closed = annotated_task_ids(session, project.id)
-    closed |= read_rule_book(session, project.id).excluded  # by hand: never to be queued
     members = roles(session, project)
+    # A member that one person skipped outside the queue is still to be asked of another.
+    asked_again = waiting_skips(session, project) & members.keys()
+    closed = annotated_task_ids(session, project.id) - asked_again
+    closed |= read_rule_book(session, project.id).excluded  # by hand: never to be queued
     unreadable = failed_tasks(session, project.id)
     era = current_era(session, project)
     chances = {} if era is None else inclusion_probabilities(session, project, era)

@@ -12,15 +12,19 @@ import numpy as np
 import sqlalchemy as sa
 
 from backend.evaluation.forecast import forecast
+from backend.evaluation.looks import due_look, plan_looks
 from backend.evaluation.stopping import gain_per_100, predictions_stable, target_reached
 from backend.models.artefact import DamagedModelError, Model, load_model
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
 from backend.rounds.embedded import embedded_tasks
 from backend.rounds.evaluate import labelled_validation
+from backend.rounds.evaluation_plan import evaluation_plan
 from backend.store.tables import Round
 
 STOP_SET = 1_000
+# Training labels at the first look at the target where there is no control.
+FIRST_LOOK = 100
 # Of earlier models at most so many are asked again.
 MOST_MODELS = 16
 
@@ -35,7 +39,11 @@ def stopping_figures(
     """
     config = context.config
     if not trained_on:
-        return {"advice": [], **dict.fromkeys(("stability", "gain", "forecast", "target"))}
+        return {
+            "signs": [],
+            "advice": [],
+            **dict.fromkeys(("stability", "gain", "forecast", "target")),
+        }
     models = [*_earlier_models(context, model, trained_on), (trained_on, model)]
     labels = [count for count, _ in models]
     with context.database.read() as session:
@@ -68,33 +76,56 @@ def stopping_figures(
     if len(validation.labels):
         accuracies = hits.mean(axis=1)
         spread = float(accuracies[-1] * (1 - accuracies[-1]) / len(validation.labels)) ** 0.5
-        at = min(config.budget, 4 * trained_on)
+        with context.database.read() as session:
+            never = evaluation_plan(session, context.project()).never_train
+        at = max(min(config.budget - never, 4 * trained_on), trained_on)
         figures["forecast"] = asdict(forecast(labels, accuracies.tolist(), at, spread))
+    if alpha is None and not config.random_share:
+        alpha = _look_without_control(context, trained_on)
     if config.target_accuracy is not None and alpha is not None:
         found = target_reached(hits[-1], config.target_accuracy, alpha, groups)
         figures["target"] = asdict(found)
-    figures["advice"] = _advice(figures, config.least_gain)
+    given = _advice(figures, config.least_gain)
+    figures["signs"], figures["advice"] = list(given), list(given.values())
     return figures
 
 
-def _advice(figures: dict[str, Any], least_gain: float | None) -> list[str]:
-    """What speaks for stopping, each with its figure."""
-    found = []
+def _look_without_control(context: ProjectContext, trained_on: int) -> float | None:
+    """The error of a look at the target where no control plans the looks: each time that the
+    training labels have doubled; None where that was not just now.
+    """
+    plan = plan_looks(FIRST_LOOK, context.config.budget)
+    with context.database.read() as session:
+        project = context.project()
+        before = session.scalar(
+            sa.select(sa.func.max(Round.trained_on)).where(
+                Round.project_id == project.id,
+                Round.started_at >= (project.holdout_drawn_at or 0.0),
+                Round.state == "done",
+            )
+        )
+    due = due_look(plan, trained_on, sum(at <= (before or 0) for at in plan.at))
+    return None if due is None else plan.alphas[due]
+
+
+def _advice(figures: dict[str, Any], least_gain: float | None) -> dict[str, str]:
+    """What speaks for stopping, each sign with its figure in a sentence."""
+    found = {}
     target = figures["target"]
     if target is not None and target["reached"]:
-        found.append(
+        found["target"] = (
             f"The accuracy has reached {target['target']:.3f}: its lower bound is "
             f"{target['accuracy']['low']:.3f}."
         )
     stability = figures["stability"]
     if stability["stable"]:
-        found.append(
+        found["stability"] = (
             "Predictions have stabilised: models 10% of the labels apart agree with kappa "
             f"{stability['kappa']:.3f}."
         )
     gain = figures["gain"]
     if least_gain is not None and gain["upper"] is not None and gain["upper"] < least_gain / 100:
-        found.append(
+        found["gain"] = (
             f"100 more labels gain at most {100 * gain['upper']:.2f} points, less than the "
             f"{least_gain:g} asked for."
         )

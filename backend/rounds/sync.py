@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from backend.budget import is_spent
 from backend.errors import LabelStudioRefusedError
 from backend.labelstudio import LabelStudio, updated_after
 from backend.rounds import mirror, queue
@@ -23,6 +24,7 @@ from backend.store.database import Database
 from backend.store.projects import record_event, set_values
 from backend.store.tables import Project
 from backend.store.work import Lease
+from backend.stream import BUDGET_SPENT, BY_HAND
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +108,12 @@ class Sync:
             self._lease.check(session)
             kept = session.get_one(Project, project.id)
             kept.title = str(remote.get("title") or kept.title)
-            kept.overlap = int(remote.get("maximum_annotations") or 0) or kept.overlap
+            serves = int(remote.get("maximum_annotations") or 0)
+            kept.overlap = serves or kept.overlap
+            if kept.state == "active" and kept.paused_overlap is not None and not serves:
+                # Whoever paused it died between Label Studio's answer and this record.
+                kept.state = "paused"
+                kept.pause_reason = BUDGET_SPENT if is_spent(session, kept) else BY_HAND
             if remote["label_config"] != kept.label_config or not kept.classes:
                 apply_label_config(self._database, session, kept, str(remote["label_config"]))
             staged = queue.staged_versions(session, project.id)

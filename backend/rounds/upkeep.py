@@ -47,9 +47,10 @@ def sync_and_fill(context: ProjectContext, lease: Lease) -> None:
     project = context.project()
     if schema_of(project) is None or not project.total:
         return
+    # Nothing more is queued in a stream that is about to stop.
+    follow_budget(context.database, context.client, context.project())
     fill_where_due(context, lease, before)
     request_due(context)
-    follow_budget(context.database, context.client, context.project())
     follow_advice(context.database, context.client, context.project())
 
 

@@ -92,7 +92,7 @@ class Project(Base):
     overlap: Mapped[int] = mapped_column(default=1)
     paused_overlap: Mapped[int | None]
     pause_reason: Mapped[str | None] = mapped_column(Text)
-    advice_followed: Mapped[bool] = mapped_column(Boolean, default=False)
+    followed_advice: Mapped[list[Any]] = mapped_column(default=list)
 
     last_error: Mapped[str | None] = mapped_column(Text)
     last_error_at: Mapped[float | None] = mapped_column(Float)

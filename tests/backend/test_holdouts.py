@@ -12,6 +12,7 @@ from backend.holdouts import manifest, open_test_curve, start_new_era
 from backend.overview import project_overview
 from backend.rounds import mirror, queue
 from backend.rounds.holdout import draw_splits
+from backend.rounds.looks_taken import looks_before, planned_looks
 from backend.rounds.second_opinions import asked_twice
 from backend.rounds.train import training_tasks
 from backend.store.evaluation_tables import HoldoutEra
@@ -223,6 +224,25 @@ def test_what_is_labelled_beyond_the_cap_is_a_warning(drawn):
     assert not any("is planned to take" in w for w in overview(drawn)["warnings"])
     drawn.update(config={**drawn.row().config, "budget": 40})
     assert any("is planned to take 55% of the budget" in w for w in overview(drawn)["warnings"])
+
+
+def test_a_new_era_forgives_no_look(drawn):
+    """Whoever draws anew after each look would find by chance what is not there."""
+    harm = {"look": 2, "looks_planned": 5, "strategy": "'auto'", "lift": {"verdict": "below"}}
+    with drawn.database.write() as session:
+        era = session.get_one(HoldoutEra, (drawn.id, 1))
+        looks = {"at": [20, 40, 80, 160, 320], "alphas": [0.01] * 5, "alpha": 0.05, "taken": 2}
+        era.reports = {**era.reports, "looks": looks, "comparisons": [harm]}
+    start_new_era(drawn.database, drawn.row())
+    draw(drawn)
+    with drawn.database.read() as session:
+        reports = session.get_one(HoldoutEra, (drawn.id, 2)).reports
+    assert reports["comparisons"] == [harm]
+    plan = planned_looks(reports, 100)
+    assert plan.at == (20, 40, 80)
+    assert plan.alphas == pytest.approx([0.01] * 3)
+    spent = {**reports, "looks": {**asdict(plan), "taken": 3}}
+    assert planned_looks(looks_before(spent), 100) is None
 
 
 class TestOverHttp:

@@ -72,6 +72,7 @@ def test_pausing_stops_the_stream_and_resuming_serves_the_same_queue(connect):
     driven.api.post(f"/api/projects/{driven.number}/pause").raise_for_status()
     assert driven.session.next_task(driven.number) is None
     assert driven.state()["state"] == "paused"
+    assert "It was paused by hand." in " ".join(driven.state()["warnings"])
     driven.sync()
     assert driven.session.next_task(driven.number) is None
     driven.api.post(f"/api/projects/{driven.number}/resume").raise_for_status()
@@ -81,8 +82,10 @@ def test_pausing_stops_the_stream_and_resuming_serves_the_same_queue(connect):
 
 def test_disconnecting_restores_what_connecting_changed(connect, run_asknext):
     driven = connect(tasks=40)
+    driven.api.post(f"/api/projects/{driven.number}/pause").raise_for_status()
     run_asknext("disconnect", "--project", str(driven.number))
     project = driven.session.project(driven.number)
+    assert project["maximum_annotations"] == 1
     assert project["sampling"] == "Sequential sampling"
     assert project["show_collab_predictions"] is True
     assert not str(project["model_version"] or "").startswith("asknext-")

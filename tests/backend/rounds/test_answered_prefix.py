@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from backend.evaluation.holdout import permanent_random_number
 from backend.rounds.answered_prefix import Drawn, answered_prefix, longest_prefix
 from backend.rounds.train import measured_tasks, training_tasks
-from backend.rounds.window import Position
 from backend.store.evaluation_tables import HoldoutEra
-from backend.store.tables import HandRule, HandRuleTask, Pick, Task
+from backend.store.tables import HandRule, HandRuleTask, Task
 from tests.backend.text_project import CLASSES, topic_of
 
 
@@ -60,26 +59,8 @@ class TestMembers:
     def test_a_skip_counts_once_nobody_else_is_asked(self, text_project):
         order = self.held(text_project)
         text_project.annotate(order[3], None, skipped=True)
-        position = Position(0, "test", order[3], "test")
-        with text_project.database.write() as session:
-            session.add(
-                Pick(
-                    project_id=text_project.id,
-                    version="v",
-                    position=0,
-                    round=1,
-                    state="queued",
-                    blind=True,
-                    created_at=0.0,
-                    ordinal=position.ordinal,
-                    task_id=position.task_id,
-                    family="test",
-                    branch="test",
-                )
-            )
         assert prefix_of(text_project).answered == frozenset(order[:3])
-        with text_project.database.write() as session:
-            session.query(Pick).one().state = "resolved"
+        text_project.annotate(order[3], None, by=2, skipped=True)
         found = prefix_of(text_project)
         assert (found.answered, found.unresolved) == (frozenset(order[:5]), frozenset([order[3]]))
 

@@ -171,7 +171,8 @@ class TestGroups:
         text_project.annotate_truly(range(1, 21))
         text_project.train_round(1)
         text_project.annotate_truly([30])
-        text_project.annotate(31, None, skipped=True)
+        for person in (1, 2):
+            text_project.annotate(31, None, by=person, skipped=True)
         self.score(text_project, 1)
         assert 30 not in trains(text_project, 5)
         with text_project.database.write() as session:

@@ -56,7 +56,8 @@ def test_skips_of_a_frozen_set_widen_what_is_known(text_project, name):
     order = in_order(text_project, range(31, 43))
     text_project.annotate_truly([*range(1, 31), *order[:6]])
     for task in order[6:8]:
-        text_project.annotate(task, None, skipped=True)
+        for person in (1, 2):
+            text_project.annotate(task, None, by=person, skipped=True)
     context = text_project.context()
     model, _ = train.train(context, 1, text_project.lease("round"))
     _, metrics = calibrate_and_measure(context, model, 1)
@@ -185,6 +186,24 @@ class TestControl:
         assert figures["skips"]["low"] == right / 8
         assert figures["skips"]["high"] == (right + 2) / 8
         assert "2 of 8" in figures["skips"]["warning"]
+
+    def test_skips_from_before_the_first_model_compare_with_nothing_that_was_scored(
+        self, text_project
+    ):
+        text_project.hold_out(control=range(30, 42))
+        order = serve_control(text_project)
+        for task in order[:2]:
+            for person in (1, 2):
+                text_project.annotate(task, None, by=person, skipped=True)
+        resolve(text_project)
+        text_project.annotate_truly(range(1, 21))
+        text_project.train_round(1)
+        text_project.annotate_truly(order[2:8])
+        resolve(text_project)
+        context = text_project.context()
+        score_control(context, context.live_model())
+        skips = figures_of(context, 2)["skips"]
+        assert (skips["asked"], skips["skipped"]) == (6, 0)
 
     def test_recent_rounds_are_told_apart_and_corrected_labels_count(self, queued):
         project, order = queued

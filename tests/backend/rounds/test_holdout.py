@@ -252,6 +252,23 @@ class TestNamedTestSet:
         draw(patients)
         assert [task for task, role in roles(patients).items() if role == "test"] == [7]
 
+    def test_what_comes_later_with_the_value_is_of_the_test_set_too(self, patients):
+        """By the value that names it, whatever the configuration says by then."""
+        patients.configure(test_set={"field": "scanner", "value": "rare"})
+        draw(patients)
+        before = roles(patients)
+        patients.configure(test_set=None)
+        patients.write(range(301, 361), patient=lambda n: f"late {n}")
+        with patients.database.write() as session:
+            assign_late_tasks(patients.database, session, session.get_one(Project, patients.id))
+        now = roles(patients)
+        rare = {n for n in range(301, 361) if (n - 1) // 3 % 5 == 0}
+        test = {task for task, role in now.items() if role == "test"}
+        assert test - before.keys() == rare
+        with patients.database.read() as session:
+            marked = session.scalars(sa.select(SplitMember).where(SplitMember.late))
+            assert rare <= {member.task_id for member in marked}
+
     @pytest.mark.parametrize(
         ("named", "message"),
         [

@@ -7,8 +7,11 @@ import sqlalchemy as sa
 
 from backend.rounds import mirror, queue
 from backend.rounds.window import Position
-from backend.store.evaluation_tables import ControlDraw
-from backend.store.tables import Annotation, ContentFailure, Pick, Project
+from backend.store.evaluation_tables import ControlDraw, HoldoutEra, SplitMember
+from backend.store.tables import Annotation, ContentFailure, Pick, Project, Round, Task
+
+# A moment after all annotations of these tests.
+LATER = 4e9
 
 
 def strategy(ordinal, task_id, score=0.5):
@@ -100,6 +103,14 @@ def test_answered_tasks_leave_the_queue_whether_labelled_or_skipped(text_project
         assert all(pick.resolved_at for pick in answered)
 
 
+def finish_round(project, number):
+    """A round that began after everything that was annotated so far, and is done."""
+    with project.database.write() as session:
+        session.add(
+            Round(project_id=project.id, number=number, state="done", started_at=LATER + number)
+        )
+
+
 def test_what_chance_chose_is_asked_once_more_of_another_annotator(text_project, publish):
     publish("v1", FIRST)
     for task_id in (20, 30):
@@ -107,16 +118,41 @@ def test_what_chance_chose_is_asked_once_more_of_another_annotator(text_project,
     text_project.annotate(20, None, by=2, skipped=True)
     assert resolve(text_project) == 1
     assert [p.task_id for p in current(text_project).positions] == [10, 30, 11]
-    # Nobody else comes: two rounds later it is left unanswered, and never replaced, although every
-    # window carries it over as a pick of its own round.
-    for number in (2, 3):
-        publish(f"v{number}", [random(2, 30), strategy(3, 11)], round_number=number)
-        text_project.update(round_number=number)
-        assert resolve(text_project) == 0
-    publish("v4", [random(2, 30), strategy(3, 11)], round_number=4)
-    text_project.update(round_number=4)
+    # Nobody else comes: two rounds later it is left unanswered, and never replaced.
+    finish_round(text_project, 2)
+    publish("v2", [random(2, 30), strategy(3, 11)], round_number=2)
+    assert resolve(text_project) == 0
+    finish_round(text_project, 3)
+    publish("v3", [random(2, 30), strategy(3, 11)], round_number=3)
     assert resolve(text_project) == 1
     assert 30 not in [p.task_id for p in current(text_project).positions]
+
+
+def test_the_patience_begins_with_the_skip_however_long_a_task_was_queued(text_project, publish):
+    publish("v1", FIRST)
+    for number in (1, 2, 3):
+        with text_project.database.write() as session:
+            session.add(
+                Round(project_id=text_project.id, number=number, state="done", started_at=number)
+            )
+    text_project.annotate(30, None, skipped=True)
+    assert resolve(text_project) == 0
+
+
+def test_what_one_person_skipped_outside_the_queue_is_still_to_be_asked_of_another(text_project):
+    """Opened by hand, or skipped before the draw: for a strategy's task that is the end."""
+    text_project.hold_out(test=[3, 6], control=[9, 12])
+    for task in (3, 9, 20):
+        text_project.annotate(task, None, skipped=True)
+    found = stock(text_project)
+    assert {task for task, _ in found.holdouts} == {3, 6}
+    assert {task for task, _ in found.control} == {9, 12}
+    assert 20 not in found.others
+    for task in (3, 9):
+        text_project.annotate(task, None, by=2, skipped=True)
+    found = stock(text_project)
+    assert {task for task, _ in found.holdouts} == {6}
+    assert {task for task, _ in found.control} == {12}
 
 
 def test_a_second_look_may_bring_a_label(text_project, publish):
@@ -150,6 +186,24 @@ def test_a_new_version_supersedes_the_old_one(text_project, publish):
         ("v2", 20): "queued",
         ("v2", 30): "queued",
     }
+
+
+def test_an_answer_to_a_task_that_was_open_during_a_switch_is_the_strategys_all_the_same(
+    text_project, publish
+):
+    publish("v1", [strategy(0, 10), strategy(1, 11), strategy(2, 12), random(3, 30)])
+    publish("v2", [strategy(0, 40), strategy(1, 12), random(3, 30)], round_number=2)
+    text_project.annotate_truly([10, 12])
+    assert resolve(text_project) == 2
+    found = states(text_project)
+    assert (found["v1", 10], found["v1", 11]) == ("resolved", "superseded")
+    # What both windows hold is answered once, in the newer one.
+    assert (found["v1", 12], found["v2", 12]) == ("superseded", "resolved")
+    # A window later nobody has a task of the first one open any more: that label was unplanned.
+    publish("v3", [strategy(0, 41)], round_number=3)
+    text_project.annotate_truly([11])
+    assert resolve(text_project) == 0
+    assert states(text_project)["v1", 11] == "superseded"
 
 
 def test_a_random_draw_is_recorded_once_with_the_frame_that_it_came_from(text_project, publish):
@@ -213,7 +267,8 @@ def by_u(project, task_ids):
 def test_the_control_stock_is_the_controls_unanswered_tasks_in_order_of_u(text_project):
     text_project.hold_out(test=[3], control=[9, 4, 7, 11, 12])
     text_project.annotate(4, "weather")
-    text_project.annotate(7, None, skipped=True)
+    for person in (1, 2):
+        text_project.annotate(7, None, by=person, skipped=True)
     found = stock(text_project)
     assert [task for task, _ in found.control] == by_u(text_project, [9, 11, 12])
     assert {probability for _, probability in found.control} == {5 / 59}
@@ -243,7 +298,8 @@ def test_what_the_strategy_may_choose_from_is_neither_answered_nor_held_out_nor_
 def test_holdouts_leave_the_stock_when_they_are_answered(text_project):
     text_project.hold_out(test=[3, 6, 9], validation=[4, 5])
     text_project.annotate(6, "football")
-    text_project.annotate(5, None, skipped=True)
+    for person in (1, 2):
+        text_project.annotate(5, None, by=person, skipped=True)
     assert set(stock(text_project).holdouts) == {(3, "test"), (9, "test"), (4, "validation")}
 
 
@@ -255,6 +311,24 @@ def test_both_splits_are_queued_side_by_side_in_their_order_of_u(text_project):
         assert abs(test - 2 / 3 * length) <= 1
     for role, members in (("test", range(1, 21)), ("validation", range(21, 31))):
         assert [t for t, r in queued if r == role] == by_u(text_project, members)
+
+
+def test_every_beginning_of_the_queue_holds_the_strata_in_proportion(text_project):
+    """By the number alone, the stratum whose interval is wider would come first."""
+    text_project.hold_out(test=range(1, 31), control=range(31, 61))
+    with text_project.database.write() as session:
+        session.get_one(HoldoutEra, (text_project.id, 1)).strata = ["site"]
+        for task in range(1, 61):
+            row = session.get_one(Task, (text_project.id, task))
+            row.fields = {"site": "small" if task % 3 == 0 else "large"}
+            member = session.get_one(SplitMember, (text_project.id, 1, task))
+            member.u = row.u = member.u / (10 if task % 3 == 0 else 1)
+    found = stock(text_project)
+    for queued in ([task for task, _ in found.holdouts], [task for task, _ in found.control]):
+        assert len(queued) == 30
+        for length in range(1, 31):
+            small = sum(task % 3 == 0 for task in queued[:length])
+            assert abs(small - length / 3) <= 1
 
 
 def test_members_of_an_earlier_era_are_ordinary_tasks_again(text_project):

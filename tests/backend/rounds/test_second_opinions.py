@@ -81,6 +81,19 @@ def test_a_tie_goes_to_a_third_and_no_further(project):
     assert now(project) == []
 
 
+def test_who_skipped_a_task_is_not_asked_again(project):
+    """One that nobody else will answer would hold up all that come after it."""
+    project.annotate_truly([1, 2])
+    project.annotate(60, topic_of(60), by=2)
+    assert {one.task_id for one in now(project)} == {1, 2}
+    project.annotate(1, None, by=2, skipped=True)
+    assert [one.task_id for one in now(project)] == [2]
+    project.annotate(60, None, by=3, skipped=True)  # a third has come
+    assert {one.task_id for one in now(project)} == {1, 2}
+    project.annotate(1, None, by=3, skipped=True)
+    assert [one.task_id for one in now(project)] == [2]
+
+
 def test_a_project_that_asks_several_people_about_everything_does_so_by_itself(project):
     project.annotate_truly([1, 2])
     project.annotate(1, topic_of(1), by=2)

@@ -6,8 +6,9 @@ import time
 import numpy as np
 import pytest
 
+from backend.errors import LabelStudioRefusedError
 from backend.labelstudio import LabelStudio
-from backend.rounds.stopping import stopping_figures
+from backend.rounds.stopping import _look_without_control, stopping_figures
 from backend.store.tables import Round
 from backend.stream import follow_advice
 from tests.backend.rounds.test_lift import Clusters
@@ -93,7 +94,9 @@ def test_advice_pauses_the_stream_once_and_only_where_that_is_asked(text_project
                 number=1,
                 state="done",
                 started_at=1.0,
-                metrics={"stopping": {"advice": ["Predictions have stabilised."]}},
+                metrics={
+                    "stopping": {"signs": ["stability"], "advice": ["Predictions have stabilised."]}
+                },
             )
         )
     text_project.update(round_number=1)
@@ -111,3 +114,61 @@ def test_advice_pauses_the_stream_once_and_only_where_that_is_asked(text_project
         text_project.update(state="active", pause_reason=None)
         follow_advice(text_project.database, client, text_project.row())
         assert text_project.row().state == "active"
+        # What else speaks for it later is advice that nobody has heard yet.
+        with text_project.database.write() as session:
+            session.get_one(Round, (text_project.id, 1)).metrics = {
+                "stopping": {
+                    "signs": ["stability", "target"],
+                    "advice": ["Predictions have stabilised.", "The accuracy has reached 0.9."],
+                }
+            }
+        follow_advice(text_project.database, client, text_project.row())
+        assert text_project.row().state == "paused"
+        assert text_project.row().followed_advice == ["stability", "target"]
+
+
+def test_advice_that_could_not_be_followed_is_followed_later(text_project):
+    """Label Studio was away: the stream still has to be stopped."""
+    stopping = {"signs": ["gain"], "advice": ["100 more labels gain at most 0.10 points."]}
+    with text_project.database.write() as session:
+        session.add(
+            Round(
+                project_id=text_project.id,
+                number=1,
+                state="done",
+                started_at=1.0,
+                metrics={"stopping": stopping},
+            )
+        )
+    configure(text_project, on_stop="pause")
+    text_project.update(round_number=1)
+    with (
+        UnreliableLabelStudio(LABEL_CONFIG) as server,
+        LabelStudio(server.url, PERSONAL_TOKEN, patience=0.0) as client,
+    ):
+        server.fail("PATCH", "/api/projects/7/", 400)
+        with pytest.raises(LabelStudioRefusedError):
+            follow_advice(text_project.database, client, text_project.row())
+        assert (text_project.row().state, text_project.row().followed_advice) == ("active", [])
+        follow_advice(text_project.database, client, text_project.row())
+        assert text_project.row().state == "paused"
+
+
+def test_without_a_control_the_target_is_looked_at_when_the_labels_have_doubled(text_project):
+    configure(text_project, random_share=0.0, accept_no_control=True, budget=500)
+    text_project.hold_out(validation=range(41, 61))
+    looks = []
+    for number, trained_on in enumerate((60, 120, 150, 260, 300), 1):
+        looks.append(_look_without_control(text_project.context(), trained_on))
+        with text_project.database.write() as session:
+            session.add(
+                Round(
+                    project_id=text_project.id,
+                    number=number,
+                    state="done",
+                    started_at=time.time(),
+                    trained_on=trained_on,
+                )
+            )
+    # Planned at 100, 200 and 400 labels, with an error of 0.05 for all.
+    assert looks == [None, pytest.approx(0.05 / 3), None, pytest.approx(0.05 / 3), None]
