@@ -118,6 +118,23 @@ def open_test_curve(database: Database, project: Project) -> dict[str, Any]:
         }
 
 
+def count_look(database: Database, project: Project) -> str:
+    """Count a look at the test set that a backtest takes; the same in words.
+
+    Raises:
+        RequestError: nothing is drawn yet.
+    """
+    with database.write() as session:
+        era = _era(session, project)
+        era.looks += 1
+        words = (
+            f"A backtest measured on the test set of era {era.era} too, which counts as a look at "
+            f"it (look {era.looks})."
+        )
+        record_event(session, project.id, "info", words)
+    return words
+
+
 def start_new_era(database: Database, project: Project) -> int:
     """Give up the hold-outs in force, so that the next sync draws those of a new era; its number.
 

@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.errors import AskNextError
+from backend.evaluation.duplicate_threshold import threshold_from_random_pairs
+from backend.evaluation.leak_guard import MOST_BLOCKED
+from backend.evaluation.near_duplicates import similar_pairs
 
 LEAST_ITEMS = 40
 
@@ -32,6 +35,7 @@ class LabelledData:
     metadata    {column: (n,)} for the strategies that read it
     test        (n,) bool: the items to test on, or None where each seed draws its own
     warnings    sentences about what the data can and cannot show
+    near        (p, 2) numbers of near-duplicate contents, None: searched for when first needed
 
     Raises BacktestError where too little is labelled to learn from.
     """
@@ -44,6 +48,7 @@ class LabelledData:
     metadata: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     test: NDArray[np.bool_] | None = None
     warnings: tuple[str, ...] = ()
+    near: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         check_labels(self.labels, self.classes)
@@ -66,6 +71,40 @@ class LabelledData:
         _, group = np.unique(self.groups, return_inverse=True)
         return _joined(group.astype(np.int64), same.astype(np.int64))
 
+    @cached_property
+    def contents(self) -> NDArray[np.int64]:
+        """(n,) numbers of the items' contents."""
+        return np.unique(self.keys, return_inverse=True)[1].astype(np.int64)
+
+    @cached_property
+    def near_duplicates(self) -> NDArray[np.int64]:
+        """(p, 2) pairs of contents that are near-duplicates, by the leak guard's rule.
+
+        None where unrelated items are that alike by chance: embeddings of a few numbers.
+        """
+        if self.near is not None:
+            return self.near
+        first = np.unique(self.keys, return_index=True)[1]
+        embeddings = self.embeddings[first]
+        threshold = threshold_from_random_pairs(embeddings, seed=0)
+        none = np.zeros((0, 2), dtype=np.int64)
+        try:
+            found = similar_pairs(embeddings, threshold.cosine)
+        except ValueError:
+            return none
+        by_chance = threshold.rule == "ceiling" and len(found.first) > MOST_BLOCKED * len(first)
+        return none if by_chance else np.stack([found.first, found.second], axis=1)
+
+    def too_close(self, held: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(n,) whether each item is a direct near-duplicate of one that is held out."""
+        of_content = np.zeros(int(self.contents.max()) + 1, dtype=np.bool_)
+        of_content[self.contents[held]] = True
+        blocked = np.zeros_like(of_content)
+        one, other = self.near_duplicates.T
+        blocked[one[of_content[other]]] = True
+        blocked[other[of_content[one]]] = True
+        return blocked[self.contents]
+
     def digest(self) -> str:
         """SHA-256 of everything that a run depends on."""
         found = hashlib.sha256(np.ascontiguousarray(self.embeddings).tobytes())
@@ -83,6 +122,7 @@ class LabelledData:
             "embeddings": self.embeddings,
             "labels": self.labels,
             "keys": self.keys,
+            "near": self.near_duplicates,
         }
         if self.groups is not None:
             arrays["groups"] = self.groups
@@ -113,6 +153,7 @@ class LabelledData:
                 {name: metadata_column(values) for name, values in rest["metadata"].items()},
                 stored.get("test"),
                 tuple(rest["warnings"]),
+                stored["near"],
             )
 
 

@@ -29,7 +29,7 @@ BUDGET_SHARE, LEAST_ROUNDS, LEAST_BATCH = 0.6, 8, 5
 # Looked at for the size of the smallest pool, so that a few more seeds keep the same budget.
 LEAST_SPLITS = 20
 # Changes whenever the same settings would give other runs.
-_REVISION = 2
+_REVISION = 3
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,11 @@ def fitted_plan(
             "add other items."
         )
     notes: list[str] = []
+    if blocked := max(one.blocked for one in drawn):
+        notes.append(
+            f"Up to {blocked:,} items are near-duplicates of items that test or calibrate, and do "
+            "not train: that would measure memory."
+        )
     if budget is None:
         budget = min(DEFAULT_BUDGET, max(int(pool * BUDGET_SHARE), 2 * LEAST_BATCH))
         if batch is not None:
@@ -105,12 +110,16 @@ def fitted_plan(
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Rows of the data, each ascending but `initial`, which is in the order of its draw."""
+    """Rows of the data, each ascending but `initial`, which is in the order of its draw.
+
+    blocked  how many items are left out as near-duplicates of what tests or calibrates
+    """
 
     test: NDArray[np.int64]
     validation: NDArray[np.int64]
     pool: NDArray[np.int64]
     initial: NDArray[np.int64]
+    blocked: int = 0
 
 
 def split(data: LabelledData, seed: int, validation: int, first: int = 0) -> Split:
@@ -134,10 +143,14 @@ def split(data: LabelledData, seed: int, validation: int, first: int = 0) -> Spl
     role[rest[_taken(sizes[rest], validation, int(sizes[rest].sum()) // 5)]] = 2
     of_item = role[units]
     test = of_item == 1 if data.test is None else data.test
-    # What shares a group with a test item that was named neither trains nor tests.
-    pool = np.flatnonzero(of_item == 0)
+    # What shares a group with a test item that was named neither trains nor tests, and as in a live
+    # round no near-duplicate of what tests or calibrates trains.
+    close = data.too_close(test | (of_item == 2)) & (of_item == 0)
+    pool = np.flatnonzero((of_item == 0) & ~close)
     initial = rng.permutation(pool)[:first]
-    return Split(np.flatnonzero(test), np.flatnonzero(of_item == 2), pool, initial)
+    return Split(
+        np.flatnonzero(test), np.flatnonzero(of_item == 2), pool, initial, int(close.sum())
+    )
 
 
 def _taken(sizes: NDArray[np.int64], wanted: int, most: int) -> NDArray[np.int64]:

@@ -7,8 +7,10 @@ from backend.backtest.labelled_data import BacktestError
 from backend.backtest.plan import Plan
 from backend.backtest.project import project_data
 from backend.backtest.runs import Run, make_runs
+from backend.evaluation.holdout import permanent_random_number
 from backend.rounds import queue
 from backend.rounds.embed import embed
+from backend.store.evaluation_tables import HoldoutEra
 from tests.backend.text_project import TASK_IDS
 
 PLAN = Plan(batch=5, budget=20)
@@ -34,9 +36,21 @@ def test_hold_outs_test_and_never_train(held_out):
     assert sum(role in ("test", "validation", "control") for role in members.values()) == 24
 
 
-def test_hold_outs_that_are_not_labelled_yet_do_not_test(held_out):
-    held_out.annotate_truly([1, *range(5, 61)])
-    assert project_data(held_out.context()).test.sum() == 21
+def test_only_the_answered_prefix_tests(held_out):
+    """What came back beyond the first unanswered one is no random sample; it trains nothing."""
+    secret = held_out.row().secret
+    order = sorted(range(1, 13), key=lambda n: permanent_random_number(secret, str(n)))
+    held_out.annotate_truly(set(TASK_IDS) - {order[9]})
+    data = project_data(held_out.context())
+    assert data.test.sum() == 9 + 12
+    assert len(data) == len(TASK_IDS) - 3
+
+
+def test_it_counts_as_a_look_at_the_test_set(held_out):
+    held_out.annotate_truly(TASK_IDS)
+    assert "(look 1)" in project_data(held_out.context()).warnings[1]
+    with held_out.database.read() as session:
+        assert session.get_one(HoldoutEra, (held_out.id, 1)).looks == 1
 
 
 def test_properties_that_the_project_measures_can_be_tested(held_out):

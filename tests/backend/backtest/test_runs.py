@@ -5,7 +5,7 @@ import pytest
 
 import strategies
 from backend.backtest.choosing import chosen, pool_of
-from backend.backtest.labelled_data import BacktestError
+from backend.backtest.labelled_data import BacktestError, LabelledData
 from backend.backtest.plan import Plan, fitted_plan, named, specification, split
 from backend.backtest.runs import Run, make_runs
 from backend.models.artefact import Model
@@ -73,9 +73,40 @@ def test_parts_of_a_split_are_disjoint_and_the_whole_is_used():
     data = mixture(n=400)
     drawn = split(data, 0, 40, 10)
     parts = np.concatenate([drawn.test, drawn.validation, drawn.pool])
-    assert sorted(parts.tolist()) == list(range(400))
+    assert len(parts) == len(set(parts.tolist())) == 400 - drawn.blocked
     assert (len(drawn.test), len(drawn.validation)) == (100, 40)
     assert set(drawn.initial) <= set(drawn.pool)
+
+
+def test_near_duplicates_of_what_tests_do_not_train():
+    """As in a live round: a hundred items and a slightly brighter copy of each."""
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=(200, 64)).astype(np.float32)
+    copies = one[:100] + 0.01 * rng.normal(size=(100, 64)).astype(np.float32)
+    data = LabelledData(
+        np.concatenate([one, copies]),
+        rng.integers(2, size=300),
+        ("no", "yes"),
+        np.array([str(n) for n in range(300)]),
+    )
+    assert len(data.near_duplicates) == 100
+    drawn = split(data, 0, 10)
+    held = set(np.concatenate([drawn.test, drawn.validation]).tolist())
+    twins = {(row + 200) % 400 for row in held if row < 100 or row >= 200}
+    left_out = set(range(300)) - held - set(drawn.pool.tolist())
+    assert left_out == twins - held
+    assert drawn.blocked == len(left_out) > 20
+
+
+def test_embeddings_of_two_numbers_hold_no_copies():
+    rng = np.random.default_rng(0)
+    data = LabelledData(
+        rng.normal(size=(600, 2)).astype(np.float32),
+        rng.integers(2, size=600),
+        ("no", "yes"),
+        np.array([str(n) for n in range(600)]),
+    )
+    assert split(data, 0, 10).blocked == 0
 
 
 def test_a_strategy_sees_what_a_live_round_shows_it_and_nothing_else():
@@ -156,7 +187,8 @@ def test_metadata_reaches_the_strategy():
 
 def test_settings_that_are_left_out_suit_the_data():
     plan, notes = fitted_plan(mixture(n=2_400))
-    assert (plan.batch, plan.budget, notes) == (50, 1_000, ())
+    assert (plan.batch, plan.budget) == (50, 1_000)
+    assert not any("budget" in note for note in notes)
     small, _ = fitted_plan(mixture(n=200))
     assert len(small.points) >= 5
     assert small.budget < 120

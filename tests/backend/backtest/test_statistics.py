@@ -166,6 +166,16 @@ def test_what_stands_over_all_seeds_but_not_on_those_kept_for_the_check_is_told_
     assert "no strategy can be told" not in result.recommendation.text
 
 
+def test_where_the_chosen_one_fails_the_check_the_next_is_not_tried():
+    """Whoever goes down the list until one passes has chosen on the half that should judge."""
+    # In this draw the second would have passed.
+    data, found = simulated(np.random.default_rng(43), ("a", "b", "random"), 4, gain=0.12)
+    result = analyse(data, PLAN, found)
+    assert all(result.strategies[name].told_apart > 0 for name in ("a", "b"))
+    assert result.recommendation.strategy is None
+    assert result.recommendation.text.startswith("No difference found that stands on the 2 seeds")
+
+
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_too_few_seeds_recommend_nothing(seeds):
     data, found = simulated(np.random.default_rng(7), ("a", "random"), seeds, gain=2.0)
