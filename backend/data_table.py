@@ -73,7 +73,7 @@ def _read_json(path: Path, text: str) -> Table:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = _loads(line)
         except ValueError as error:
             raise TableError(
                 f"Line {number} of {path.name} is not valid JSON ({error}); write one object a "
@@ -86,13 +86,18 @@ def _read_json(path: Path, text: str) -> Table:
 
 def _read_array(path: Path, text: str) -> Table:
     try:
-        values = json.loads(text)
+        values = _loads(text)
     except ValueError as error:
         raise TableError(
             f"{path.name} is not valid JSON ({error}); write one object a line."
         ) from None
     rows = [_object(value, f"Element {n} of {path.name}") for n, value in enumerate(values, 1)]
     return Table(path, rows, list(range(1, len(rows) + 1)))
+
+
+def _loads(text: str) -> Any:
+    """JSON, with nothing for the NaN that some writers put where nothing is."""
+    return json.loads(text, parse_constant=lambda _: None)
 
 
 def _object(value: Any, where: str) -> Row:
@@ -110,6 +115,9 @@ def _read_csv(path: Path, text: str) -> Table:
     lines = []
     try:
         names = [name.strip() for name in next(reader, [])]
+        # A first column without a name is the index that pandas writes.
+        skipped = 1 if names[:1] == [""] else 0
+        names = names[skipped:]
         if len(set(names)) < len(names) or "" in names:
             raise TableError(
                 f"The first line of {path.name} must name each column once; it holds {names}."
@@ -119,12 +127,12 @@ def _read_csv(path: Path, text: str) -> Table:
             where, start = start, reader.line_num + 1
             if not values:
                 continue
-            if len(values) != len(names):
+            if len(values) != len(names) + skipped:
                 raise TableError(
-                    f"Line {where} of {path.name} has {len(values)} values for {len(names)} "
-                    "columns; put texts that hold the separator in quotes."
+                    f"Line {where} of {path.name} has {len(values)} values for "
+                    f"{len(names) + skipped} columns; put texts that hold the separator in quotes."
                 )
-            rows.append(dict(zip(names, values, strict=True)))
+            rows.append(dict(zip(names, values[skipped:], strict=True)))
             lines.append(where)
     except csv.Error as error:
         raise TableError(f"Line {reader.line_num} of {path.name}: {error}.") from None

@@ -24,6 +24,8 @@ POLL_SECONDS = 0.1
 START_SECONDS = 90.0
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
+# For `check`: what died so often within seconds will not live.
+MOST_QUICK_DEATHS = 3
 # A child that lived this long was well: its next restart is quick again.
 WELL_SECONDS = 60.0
 KILL_SECONDS = 5.0
@@ -119,6 +121,20 @@ class Supervisor:
     def ask_to_stop(self) -> None:
         """End `run` soon; asked for twice, `stop` waits for nobody."""
         self._asked_to_stop += 1
+
+    def check(self) -> None:
+        """Give up where a child does not get up again.
+
+        Raises:
+            AskNextError: one died several times in a row; its log's end is in the message.
+        """
+        for running in self._running:
+            if running.quick_deaths >= MOST_QUICK_DEATHS:
+                child = running.child
+                raise AskNextError(
+                    f"{child.name} ends again and again; the end of its log {child.log}:\n"
+                    f"{_tail(child.log)}"
+                )
 
     @property
     def is_asked_to_stop(self) -> bool:

@@ -37,8 +37,8 @@ Tell = Callable[[int], None]
 def make_all(settings: Settings, kept: Kept, runs: Sequence[Run], workers: int, tell: Tell) -> None:
     """Make the runs that are not kept yet; `tell` gets how many rounds of those are done.
 
-    Raises BacktestError where a strategy fails on this data, or a worker dies, and
-    KeyboardInterrupt where the user has had enough.
+    Raises BacktestError where a strategy fails on this data or a worker dies, AskNextError where
+    one cannot even start, and KeyboardInterrupt where the user has had enough.
     """
     batches = in_batches([run for run in runs if not kept.has(run)], workers)
     if not batches:
@@ -72,6 +72,7 @@ def _await(
         if supervisor.is_asked_to_stop:
             raise KeyboardInterrupt
         supervisor.step()
+        supervisor.check()
         for name, job in zip(waiting, _fetched(connection, waiting), strict=True):
             if job is None:
                 raise BacktestError(f"The queue engine has lost what it was to do; {GO_ON}.")

@@ -19,6 +19,7 @@ from backend.evaluation.clustered_proportion import proportion
 from backend.evaluation.covariates import differences_to_rest
 from backend.evaluation.metrics import compute_metrics
 from backend.evaluation.prediction_powered import prediction_powered
+from backend.evaluation.rank_correlation import rank_correlation
 from backend.evaluation.skip_bounds import skip_bounds
 from backend.models.artefact import Model
 from backend.models.calibration import fit_temperature
@@ -36,6 +37,9 @@ from backend.rounds.train import LabelledTasks, measured_tasks
 from backend.rounds.training_set import rolling_validation
 from backend.store.evaluation_tables import ControlScore
 from backend.store.tables import Pick, Project, TrainingManifest
+
+# With fewer blind picks a correlation is chance.
+FEWEST_TO_CORRELATE = 10
 
 
 def calibrate_and_measure(
@@ -66,7 +70,11 @@ def calibrate_and_measure(
     for name, split in splits.items():
         figures = _measured(context, model, split)
         metrics[name] = {**figures, **_unmeasured(context, figures["interval"], prefixes[name])}
-    metrics["rolling"] = _measured(context, model, measured_tasks(context, rolling))
+    blind = measured_tasks(context, rolling)
+    metrics["rolling"] = {
+        **_measured(context, model, blind),
+        "predicted_loss_correlation": _loss_correlation(model, blind),
+    }
     metrics["control"] = control_figures(context, model, round_number)
     metrics["leak_guard"] = _guarded(context)
     metrics["temperature"] = model.temperature
@@ -180,6 +188,19 @@ def labelled_validation(
     found = measured_tasks(context, prefix.answered)
     with context.database.read() as session:
         return found, group_keys(session, context.project(), found.task_ids)
+
+
+def _loss_correlation(model: Model, split: LabelledTasks) -> float | None:
+    """Spearman's rank correlation of predicted and real losses, None where either says nothing.
+
+    On blind picks of the strategy, which are what the loss-prediction head has to rank.
+    """
+    if model.loss_head is None or len(split.labels) < FEWEST_TO_CORRELATE:
+        return None
+    probabilities = model.probabilities(split.embeddings)
+    predicted = model.loss_head.predict(split.embeddings, probabilities)
+    given = probabilities[np.arange(len(split.labels)), split.labels]
+    return rank_correlation(predicted, -np.log(np.maximum(given, 1e-12)))
 
 
 def _measured(context: ProjectContext, model: Model, split: LabelledTasks) -> dict[str, Any]:

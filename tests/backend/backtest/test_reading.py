@@ -159,6 +159,22 @@ def test_a_line_of_a_csv_file_ends_with_a_newline_alone(tmp_path):
     assert [row["text"] for row in table.rows] == [line.rpartition(",")[0] for line in lines]
 
 
+def test_what_pandas_writes_by_itself_is_read(tmp_path):
+    """Its index is a first column without a name, and its missing values are NaN in JSON."""
+    path = tmp_path / "d.csv"
+    path.write_text(",text,label\n0,one,a\n1,two,b\n", encoding="utf-8")
+    assert read_table(path).rows == [{"text": "one", "label": "a"}, {"text": "two", "label": "b"}]
+    path.write_text(",text,label\n0,one\n", encoding="utf-8")
+    with pytest.raises(BacktestError, match=r"Line 2 of d\.csv has 2 values for 3 columns"):
+        read_table(path)
+    path.write_text("text,,label\none,,a\n", encoding="utf-8")
+    with pytest.raises(BacktestError, match="must name each column once"):
+        read_table(path)
+    path = tmp_path / "d.jsonl"
+    path.write_text('{"text": "one", "label": NaN}\n', encoding="utf-8")
+    assert read_table(path).rows == [{"text": "one", "label": None}]
+
+
 def test_columns_are_found_by_name_and_by_content(tmp_path):
     prose = [{"y": 1, "words": "a sentence of some length", "Label": "a", "patient": 3}]
     found = choose_columns(read_table(written(tmp_path / "d.jsonl", prose)))

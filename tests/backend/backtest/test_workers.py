@@ -17,6 +17,7 @@ from backend.backtest.labelled_data import BacktestError
 from backend.backtest.plan import Plan
 from backend.backtest.runs import Run, make_runs
 from backend.commands.backtest_workers import make_all
+from backend.errors import AskNextError
 from tests.backend.backtest.mixture import mixture
 
 PLAN = Plan(batch=10, budget=30)
@@ -68,6 +69,14 @@ def test_workers_make_what_one_process_makes_and_only_what_is_missing(kept, sett
 def test_a_strategy_that_fails_is_named(kept, settings):
     with pytest.raises(BacktestError, match=r"rare_properties.*Leave that strategy out"):
         make_all(settings, kept, [Run("rare_properties", 0)], 1, lambda _: None)
+
+
+def test_workers_that_cannot_start_are_not_started_for_ever(kept, settings):
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    (settings.data_dir / "credentials.json").write_text("damaged", encoding="utf-8")
+    with pytest.raises(AskNextError, match=r"worker 1 ends again and again(.|\n)*credentials"):
+        make_all(settings, kept, [Run("random", 0)], 1, lambda _: None)
+    assert not under(settings.data_dir)
 
 
 def test_an_installation_is_left_alone(kept, settings):
