@@ -260,7 +260,9 @@ def _lift_line(overview: dict[str, Any]) -> str:
     for part in last.get("branches") or []:
         text += f" · {escape(part['branch'])}: {escape(part['sentence'])}"
     saved = last["labels_saved"]
-    if saved["share"] is not None:
+    if saved["share"] is not None and (saved["low"], saved["high"]) == (-1.0, 1.0):
+        text += " · labels saved: anything from -100% to 100%"
+    elif saved["share"] is not None:
         text += f" · labels saved {saved['share']:.0%}"
         if saved["low"] is not None:
             text += f" ({saved['low']:.0%} to {saved['high']:.0%})"

@@ -32,6 +32,16 @@ def group_numbers(groups: NDArray[Any] | None, items: int) -> NDArray[np.int64]:
     return np.asarray(np.unique(groups, return_inverse=True)[1], dtype=np.int64)
 
 
+def least_variance(effective_groups: float) -> float:
+    """The variance of a share where half a group's worth of the items differed.
+
+    (½/G')(1 − ½/G')/G', G' the effective groups. For what never differed among few items: that
+    says that it is rare, not that it cannot be.
+    """
+    half = 0.5 / effective_groups
+    return half * (1 - half) / effective_groups
+
+
 def clustered_variance(
     values: NDArray[np.floating], groups: NDArray[Any] | None = None
 ) -> ClusteredVariance:

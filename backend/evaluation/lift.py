@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.evaluation.clustered_variance import clustered_variance
+from backend.evaluation.clustered_variance import clustered_variance, least_variance
 from backend.evaluation.control_blocks import FEWEST_BLOCKS
 from backend.evaluation.quantiles import student_quantile
 
@@ -54,7 +54,8 @@ def lift(
     alpha           error allowed to this look: its share in `LookPlan.alphas`
 
     e_bi = strategy_hits - control_hits,  d_b = mean_i e_bi,  lift = mean_b d_b
-    variance = s²(d_b)/H + s²(mean_b e_bi)/n, the second by group (`clustered_variance`)
+    variance = s²(d_b)/H + s²(mean_b e_bi)/n, the second by group (`clustered_variance`) and not
+               below what half an item would make of it (`least_variance`)
     interval = lift ± t_{1-alpha/2}·sqrt(variance), Student's with H - 1 degrees of freedom (fewer
     where the items have fewer groups)
 
@@ -80,7 +81,8 @@ def lift(
         reason = "the validation set has one group or one item, or none"
         return _unknown(alpha, blocks, items, reason)
     over_blocks = float(differences.mean(axis=1).var(ddof=1)) / blocks
-    error = math.sqrt(over_blocks + over_items.variance)
+    by_items = max(over_items.variance, least_variance(over_items.effective_groups))
+    error = math.sqrt(over_blocks + by_items)
     freedom = max(1.0, min(blocks - 1, over_items.effective_groups - 1))
     half = student_quantile(1 - alpha / 2, freedom) * error
     value = float(differences.mean())

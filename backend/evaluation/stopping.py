@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from backend.evaluation.agreement import cohens_kappa
 from backend.evaluation.clustered_proportion import Proportion, proportion
-from backend.evaluation.clustered_variance import clustered_variance
+from backend.evaluation.clustered_variance import clustered_variance, least_variance
 from backend.evaluation.quantiles import student_quantile
 
 STABLE_KAPPA = 0.99
@@ -108,10 +108,10 @@ def gain_per_100(
     hits     (v, n) whether each was right on the items of set (a)
 
     slope = Σ_t w_t·acc_t, w_t = (n_t - mean)/Σ(n - mean)²; its variance is that of the mean over
-    items of Σ_t w_t·hit_ti, by group, plus that of acc_t around the line, s²·Σ w_t² with v - 2
-    degrees of freedom. upper = slope + t_{1-alpha}·sqrt(variance), one-sided. Learning curves
-    flatten, so that what was gained lately is rather more than what will be. Raises ValueError as
-    `predictions_stable`.
+    items of Σ_t w_t·hit_ti, by group and not below what half an item would make of it, plus that of
+    acc_t around the line, s²·Σ w_t² with v - 2 degrees of freedom. upper = slope +
+    t_{1-alpha}·sqrt(variance), one-sided. Learning curves flatten, so that what was gained lately
+    is rather more than what will be. Raises ValueError as `predictions_stable`.
     """
     counts, right = np.asarray(labels, dtype=np.float64), np.asarray(hits, dtype=np.float64)
     _check_models(counts, right)
@@ -129,7 +129,10 @@ def gain_per_100(
     slope = float(weights @ accuracy)
     left = accuracy - accuracy.mean() - slope * centred
     around = float(left @ left) / (models - 2) * float(weights @ weights)
-    half = student_quantile(1 - alpha, models - 2) * math.sqrt(over_items.variance + around)
+    rise = float(weights[weights > 0].sum())  # of an item that only the later models have right
+    least = rise**2 * least_variance(over_items.effective_groups)
+    by_items = max(over_items.variance, least)
+    half = student_quantile(1 - alpha, models - 2) * math.sqrt(by_items + around)
     return Gain(100 * slope, 100 * (slope + half), models, alpha, None)
 
 

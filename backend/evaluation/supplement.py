@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.evaluation.clustered_proportion import Proportion, proportion, wilson
-from backend.evaluation.clustered_variance import group_numbers
+from backend.evaluation.clustered_variance import group_numbers, least_variance
 from backend.evaluation.quantiles import student_quantile
 
 
@@ -125,6 +125,5 @@ def _variance(part: Frame) -> tuple[float, float] | None:
     sums = np.bincount(numbers, weights=residuals)
     variance = count / (count - 1) * float((sums**2).sum()) / float(weights.sum()) ** 2
     if variance <= 1e-15:
-        half = 0.5 / worth
-        variance = half * (1 - half) / worth
+        variance = least_variance(worth)
     return variance, max(1.0, worth - 1)

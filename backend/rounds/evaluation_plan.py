@@ -82,14 +82,14 @@ def evaluation_plan(session: Session, project: Project) -> EvaluationPlan:
 
 
 def interleaved(holdouts: Sequence[tuple[int, Family]]) -> list[tuple[int, Family]]:
-    """Both splits side by side, each in its order, so that neither waits for the other.
+    """Both splits in turn, each in its order, until one is used up.
 
-    A split's k-th of n members stands at (k + ½) / n: every prefix holds both in proportion.
+    Validation (a), the smaller one, is what every round reads (calibration, lift, stopping advice);
+    the test set is for the end. In proportion, the first rounds would have hardly any of it.
     """
-    sizes = Counter(role for _, role in holdouts)
     seen: Counter[str] = Counter()
     ranked = []
     for order, (task_id, role) in enumerate(holdouts):
-        ranked.append(((seen[role] + 0.5) / sizes[role], order, task_id, role))
+        ranked.append((seen[role], order, task_id, role))
         seen[role] += 1
     return [(task_id, role) for _, _, task_id, role in sorted(ranked)]

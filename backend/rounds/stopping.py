@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
+from backend.evaluation.clustered_proportion import proportion
 from backend.evaluation.forecast import forecast
 from backend.evaluation.looks import due_look, plan_looks
+from backend.evaluation.quantiles import normal_quantile
 from backend.evaluation.stopping import gain_per_100, predictions_stable, target_reached
 from backend.models.artefact import DamagedModelError, Model, load_model
 from backend.rounds import queue
@@ -75,7 +77,10 @@ def stopping_figures(
     }
     if len(validation.labels):
         accuracies = hits.mean(axis=1)
-        spread = float(accuracies[-1] * (1 - accuracies[-1]) / len(validation.labels)) ** 0.5
+        newest = proportion(hits[-1], groups)
+        # Wilson's: where nothing was wrong yet, something may be.
+        spread = 0.5 if newest.low is None or newest.high is None else newest.high - newest.low
+        spread /= 2 * normal_quantile(0.975)
         with context.database.read() as session:
             never = evaluation_plan(session, context.project()).never_train
         at = max(min(config.budget - never, 4 * trained_on), trained_on)

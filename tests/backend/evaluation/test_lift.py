@@ -88,3 +88,17 @@ def test_identical_models_have_a_lift_of_nothing() -> None:
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(blocks, items\)"):
         lift(block_hits(5, 10, 0.5), block_hits(6, 10, 0.5))
+
+
+def test_heads_that_all_say_the_same_are_no_certainty_that_none_will_differ() -> None:
+    """Twenty blocks, none of which changed anything on the few items that there are."""
+    same = np.ones((20, 14), dtype=bool)
+    found = lift(same, same, alpha=0.01)
+    assert found.value == 0.0
+    assert found.half_width is not None
+    assert found.smallest_visible is not None
+    assert found.half_width > 0.5 / 14
+    assert found.smallest_visible > found.half_width
+    many = lift(np.ones((20, 1_400), dtype=bool), np.ones((20, 1_400), dtype=bool), alpha=0.01)
+    assert many.half_width is not None
+    assert many.half_width < found.half_width / 50

@@ -96,3 +96,15 @@ def test_models_out_of_order_are_refused() -> None:
         gain_per_100([1, 2, 2, 3, 4], rising([0.5] * 5))
     with pytest.raises(ValueError, match="models, items"):
         predictions_stable([1, 2], predictions(0))
+
+
+def test_models_that_are_always_right_may_still_gain() -> None:
+    """Sixteen items of which nothing was ever wrong say little of the next hundred labels."""
+    labels = [100, 150, 200, 250, 300]
+    few = gain_per_100(labels, np.ones((5, 16), dtype=bool))
+    many = gain_per_100(labels, np.ones((5, 1_600), dtype=bool))
+    assert few.per_100 == many.per_100 == 0.0
+    assert few.upper is not None
+    assert many.upper is not None
+    assert few.upper > 0.03
+    assert 0 < many.upper < few.upper / 50

@@ -86,62 +86,45 @@ def test_with_one_model_nothing_is_advised(text_project):
     assert "too few" in found["gain"]["reason"]
 
 
+def advise(project, **signs):
+    """The newest round's advice: signs with their sentences."""
+    with project.database.write() as session:
+        row = session.get(Round, (project.id, 1))
+        if row is None:
+            row = Round(project_id=project.id, number=1, state="done", started_at=1.0)
+            session.add(row)
+        row.metrics = {"stopping": {"signs": list(signs), "advice": list(signs.values())}}
+    project.update(round_number=1)
+
+
 def test_advice_pauses_the_stream_once_and_only_where_that_is_asked(text_project):
-    with text_project.database.write() as session:
-        session.add(
-            Round(
-                project_id=text_project.id,
-                number=1,
-                state="done",
-                started_at=1.0,
-                metrics={
-                    "stopping": {"signs": ["stability"], "advice": ["Predictions have stabilised."]}
-                },
-            )
-        )
-    text_project.update(round_number=1)
+    advise(text_project, stability="Predictions have stabilised.")
     with (
         UnreliableLabelStudio(LABEL_CONFIG) as server,
         LabelStudio(server.url, PERSONAL_TOKEN, patience=0.0) as client,
     ):
-        follow_advice(text_project.database, client, text_project.row())
-        assert text_project.row().state == "active"
+
+        def follow():
+            follow_advice(text_project.database, client, text_project.row())
+            return text_project.row().state
+
+        assert follow() == "active"
         configure(text_project, on_stop="pause")
-        follow_advice(text_project.database, client, text_project.row())
-        row = text_project.row()
-        assert (row.state, "stabilised" in row.pause_reason) == ("paused", True)
+        assert follow() == "paused"
+        assert "stabilised" in text_project.row().pause_reason
         assert server.project["maximum_annotations"] == 0
         text_project.update(state="active", pause_reason=None)
-        follow_advice(text_project.database, client, text_project.row())
-        assert text_project.row().state == "active"
+        assert follow() == "active"
         # What else speaks for it later is advice that nobody has heard yet.
-        with text_project.database.write() as session:
-            session.get_one(Round, (text_project.id, 1)).metrics = {
-                "stopping": {
-                    "signs": ["stability", "target"],
-                    "advice": ["Predictions have stabilised.", "The accuracy has reached 0.9."],
-                }
-            }
-        follow_advice(text_project.database, client, text_project.row())
-        assert text_project.row().state == "paused"
+        advise(text_project, stability="Predictions have stabilised.", target="It is reached.")
+        assert follow() == "paused"
         assert text_project.row().followed_advice == ["stability", "target"]
 
 
 def test_advice_that_could_not_be_followed_is_followed_later(text_project):
     """Label Studio was away: the stream still has to be stopped."""
-    stopping = {"signs": ["gain"], "advice": ["100 more labels gain at most 0.10 points."]}
-    with text_project.database.write() as session:
-        session.add(
-            Round(
-                project_id=text_project.id,
-                number=1,
-                state="done",
-                started_at=1.0,
-                metrics={"stopping": stopping},
-            )
-        )
+    advise(text_project, gain="100 more labels gain at most 0.10 points.")
     configure(text_project, on_stop="pause")
-    text_project.update(round_number=1)
     with (
         UnreliableLabelStudio(LABEL_CONFIG) as server,
         LabelStudio(server.url, PERSONAL_TOKEN, patience=0.0) as client,
