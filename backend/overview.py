@@ -6,6 +6,7 @@ runs.
 """
 
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,8 +16,9 @@ from sqlalchemy.orm import Session
 from backend.budget import budget_overview, paid_annotations
 from backend.embedded_counts import embedded_count
 from backend.errors import EncoderUnavailableError
+from backend.evaluation.sample_size import precision
 from backend.holdouts import ROLES, holdout_overview, sealed
-from backend.rounds.evaluation_plan import evaluation_plan
+from backend.rounds.evaluation_plan import EvaluationPlan, evaluation_plan
 from backend.rounds.second_opinions import second_opinion_labels
 from backend.settings import Settings
 from backend.status_warnings import status_warnings
@@ -94,7 +96,11 @@ def project_overview(settings: Settings, database: Database, project: Project) -
             "pause_reason": project.pause_reason,
         }
         overview["spent"] = budget_overview(session, project, datetime.now(UTC))
-        overview["ledger"] = _ledger(session, project)
+        plan = evaluation_plan(session, project)
+        overview["ledger"] = _ledger(session, project, plan)
+        if "precision" in overview["holdout"]:
+            # Of what is asked: who is held out beyond the cap measures nothing.
+            overview["holdout"]["precision"] = asdict(precision(plan.test_groups))
     trouble = None
     try:
         overview["embedded"] = embedded_count(settings, database, project, pool)
@@ -159,14 +165,13 @@ def _rules(session: Session, project_id: int) -> list[dict[str, Any]]:
     ]
 
 
-def _ledger(session: Session, project: Project) -> dict[str, Any]:
+def _ledger(session: Session, project: Project, plan: EvaluationPlan) -> dict[str, Any]:
     """What evaluation costs within the budget: labels of test, validation (a) and control.
 
     Those that a second person gives to the same tasks are counted apart and come on top. What was
     labelled before the budget began costs nothing.
     """
     budget = int(project.config.get("budget") or 0)
-    plan = evaluation_plan(session, project)
     spent = dict.fromkeys(ROLES, 0) | {
         str(role): int(count)
         for role, count in session.execute(
@@ -186,7 +191,7 @@ def _ledger(session: Session, project: Project) -> dict[str, Any]:
             .group_by(SplitMember.role)
         )
     }
-    spent["second_opinions"], again = second_opinion_labels(session, project)
+    spent["second_opinions"], again = second_opinion_labels(session, project, plan)
     planned = plan.labels + again
     return {
         "spent": spent,

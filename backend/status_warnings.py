@@ -135,9 +135,15 @@ def _plan_warnings(overview: dict[str, Any]) -> list[str]:
             "They stay held out; a larger budget or cap has them labelled."
         )
     if ledger["planned_share"] > ledger["cap"] + 1e-9:
+        random = float(overview["config"].get("random_share", 0.0))
+        why = (
+            "`random_share` alone takes that much"
+            if random > ledger["cap"]
+            else "so much of it is labelled already"
+        )
         found.append(
             f"Evaluation is planned to take {ledger['planned_share']:.0%} of the budget, more than "
-            f"`evaluation_cap` ({ledger['cap']:.0%}): so much of it is labelled already."
+            f"`evaluation_cap` ({ledger['cap']:.0%}): {why}."
         )
     people = _last_metric(overview, "people")
     if people and people.get("planned", 0) < people.get("wanted", 0):

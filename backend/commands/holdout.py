@@ -158,6 +158,8 @@ def _late_figures(newest: dict[str, Any]) -> list[str]:
         else:
             interval = f"{figure['low']:.3f} to {figure['high']:.3f}"
             found.append(f"{words}: {figure['value']:.3f} ({interval}).")
+    if both.get("not_reached"):
+        found.append(f"{both['not_reached']:,} tasks came later still: no label speaks for them.")
     return found
 
 

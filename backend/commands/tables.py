@@ -127,7 +127,7 @@ def describe_progress(progress: dict[str, Any]) -> str:
 
 def _precision(holdout: dict[str, Any]) -> str:
     width = (holdout.get("precision") or {}).get("half_width")
-    return "" if width is None else f" · the whole test set measures to ±{100 * width:.1f} points"
+    return "" if width is None else f" · the test set will measure to ±{100 * width:.1f} points"
 
 
 def _rule_line(rule: dict[str, Any]) -> str:

@@ -138,21 +138,22 @@ def draw_intervals(
     members: dict[str, set[float]] = {stratum: set() for stratum in strata}
     for number, stratum in zip(numbers, strata, strict=True):
         members[stratum].add(number)
-    groups = {stratum: len(mine) for stratum, mine in members.items()}
-    given = {
-        role: _allocated(
-            groups,
-            min(getattr(sizes, role), sum(groups.values())),
+    left = {stratum: len(mine) for stratum, mine in members.items()}
+    given: dict[Role, dict[str, int]] = {}
+    # Each role from what those before it left, so that all groups have the same chance of it.
+    for role in ROLES:
+        given[role] = _allocated(
+            left,
+            min(getattr(sizes, role), sum(left.values())),
             permanent_random_number(secret, f"allocation of {role}"),
         )
-        for role in ROLES
-    }
+        left = {stratum: count - given[role][stratum] for stratum, count in left.items()}
     found = {}
-    for stratum in sorted(groups):
+    for stratum in sorted(members):
         ascending = sorted(members[stratum])
         test_end = given["test"][stratum]
-        validation_end = min(test_end + given["validation"][stratum], len(ascending))
-        control_begin = max(len(ascending) - given["control"][stratum], validation_end)
+        validation_end = test_end + given["validation"][stratum]
+        control_begin = len(ascending) - given["control"][stratum]
         edges = [*ascending, 1.0]
         low = edges[test_end] if test_end else 0.0
         high = edges[validation_end] if validation_end > test_end else low

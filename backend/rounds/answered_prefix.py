@@ -129,20 +129,26 @@ def places(drawn: Sequence[Drawn]) -> list[tuple[tuple[float, float], Drawn]]:
     return [(place, member) for place, _, member in found]
 
 
-def in_order_of_chance(
+def groups_in_order(
     session: Session, project: Project, role: Role, *, late: bool | None = None
-) -> list[int]:
-    """All living members of a role in the order in which they are to be asked about."""
+) -> list[list[int]]:
+    """All living members of a role by groups, in the order in which they are to be asked about."""
     drawn = _drawn(session, project, role, late=late, only_queued=False)
-    return [member.task_id for _, member in places(drawn)]
+    groups: dict[tuple[float, str, float], list[int]] = {}
+    for _, member in places(drawn):
+        key = (member.drawn_at, member.stratum, member.u)
+        groups.setdefault(key, []).append(member.task_id)
+    return list(groups.values())
 
 
 def _drawn(
     session: Session, project: Project, role: Role, *, late: bool | None, only_queued: bool
 ) -> list[Drawn]:
     """The living members of a role; a group's stratum is that of its oldest member."""
+    how = numbering(session, project)
+    fields = [Task.fields] if how.strata else []
     query = (
-        sa.select(SplitMember.task_id, SplitMember.u, SplitMember.drawn_at, Task.fields)
+        sa.select(SplitMember.task_id, SplitMember.u, SplitMember.drawn_at, *fields)
         .join(
             Task,
             sa.and_(Task.project_id == SplitMember.project_id, Task.task_id == SplitMember.task_id),
@@ -165,10 +171,11 @@ def _drawn(
                 ControlDraw.task_id == SplitMember.task_id,
             ),
         )
-    how = numbering(session, project)
     stratum_of: dict[float, str] = {}
     found = []
     for row in session.execute(query):
-        stratum = stratum_of.setdefault(row.u, how.stratum(row.fields or {}))
+        stratum = EVERYTHING
+        if how.strata:
+            stratum = stratum_of.setdefault(row.u, how.stratum(row.fields or {}))
         found.append(Drawn(row.task_id, row.u, stratum, row.drawn_at))
     return found

@@ -38,7 +38,7 @@ def extend_control(database: Database, session: Session, project: Project) -> in
         return 0
     roles = queue.roles(session, project)
     annotated = annotated_task_ids(session, project.id)
-    left = sum(role == "control" and task not in annotated for task, role in roles.items())
+    left = len(queue.open_control(session, project))
     if left > config.random_share * config.window:  # enough for the next window
         return 0
     how = numbering(session, project)
@@ -66,7 +66,10 @@ def extend_control(database: Database, session: Session, project: Project) -> in
     wanted = min(round(config.random_share * still), int(CONTROL_POOL_SHARE * len(frame)))
     if not still or not frame:
         return 0
-    wanted = max(wanted * groups // len(frame), 1)
+    # As at the draw: one group at least, unless that is too much of them.
+    wanted = wanted * groups // len(frame) or min(1, int(CONTROL_POOL_SHARE * groups))
+    if not wanted:
+        return 0
     strata: dict[str, str] = {}
     for task in frame:
         strata.setdefault(keys[task.task_id], how.stratum(task.fields or {}))
@@ -85,6 +88,13 @@ def extend_control(database: Database, session: Session, project: Project) -> in
     if not members:
         return 0
     database.upsert(session, SplitMember, members)
+    # Who came before was held against the interval as it was.
+    before = {name: document["control"][0] for name, document in era.intervals.items()}
+    arrivals = era.reports.get("late_rates", [])
+    era.reports = {
+        **era.reports,
+        "late_rates": [{"control": before, **arrival} for arrival in arrivals],
+    }
     era.intervals = _lowered(era.intervals, grown)
     era.frames = [*era.frames, {"size": len(frame), "members": len(members), "at": now}]
     record_event(

@@ -112,7 +112,8 @@ def compare_once_embedded(context: ProjectContext) -> None:
             return
         document = fit_document(fit, before["redraws"], by_embeddings=True)
         found.reports = {**found.reports, "representativeness": document}
-        unlike = fit.redraw and named_test_set(era) is None  # a named set is what it is
+        # A named set is what it is.
+        unlike = fit.redraw and named_test_set(session, project) is None
         advice = " It is frozen; `asknext holdout reset` draws another." if unlike else ""
         record_event(
             session,

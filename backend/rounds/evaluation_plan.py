@@ -2,11 +2,10 @@
 
 Which tasks are held out is decided for ever, by the draw; how many labels that costs changes with
 the budget, the cap, and the tasks that arrive later. The cap wins: hold-outs are asked about in the
-order of chance, as far as it reaches, and the figures are those of the prefix that is answered.
+order of chance, by whole groups, as far as it reaches, and the figures are those of the prefix that
+is answered.
 """
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -14,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from backend.budget import paid_annotations
 from backend.config import parse_config
-from backend.rounds.answered_prefix import in_order_of_chance
+from backend.evaluation.holdout import TEST_SHARE
+from backend.rounds.answered_prefix import groups_in_order
 from backend.rounds.mirror import annotated_task_ids
 from backend.rounds.window import Family
 from backend.store.tables import Annotation, Project
@@ -25,6 +25,7 @@ class EvaluationPlan:
     """Labels are counted as the budget counts them.
 
     asked        hold-outs that are asked about, answered ones included, in their order
+    test_groups  how many of the test tasks among them each group has
     not_asked    hold-outs that the cap leaves without a label
     never_train  what the first opinions on those asked cost
     labels       the same with the control, which trains later
@@ -32,6 +33,7 @@ class EvaluationPlan:
     """
 
     asked: list[tuple[int, Family]]
+    test_groups: list[int]
     not_asked: int
     never_train: int
     labels: int
@@ -46,8 +48,12 @@ class EvaluationPlan:
 def evaluation_plan(session: Session, project: Project) -> EvaluationPlan:
     """The plan by the configuration in force.
 
-    What was labelled before the budget began, or is a given truth, costs nothing. Of validation set
-    (a) nothing is asked that came after the draw: it is frozen.
+    Test and validation (a) are asked about in turn, a group each, until one is used up: every round
+    reads (a), the smaller one, and in proportion the first rounds would have hardly any of it. A
+    part ends at its first group that does not fit: to go on with smaller ones would be to choose by
+    size. The test set also ends where it has cost a fifth of the budget. What was labelled before
+    the budget began, or is a given truth, costs nothing. Of (a) nothing is asked that came after
+    the draw: it is frozen.
     """
     config = parse_config(project.config)
     most = int(config.evaluation_cap * config.budget)
@@ -59,37 +65,34 @@ def evaluation_plan(session: Session, project: Project) -> EvaluationPlan:
         )
     )
     free = annotated_task_ids(session, project.id) - paid
-    members: list[tuple[int, Family]] = [
-        *((task, "test") for task in in_order_of_chance(session, project, "test")),
-        *(
-            (task, "validation")
-            for task in in_order_of_chance(session, project, "validation", late=False)
-        ),
-    ]
+    waiting: dict[Family, list[list[int]]] = {
+        "test": groups_in_order(session, project, "test"),
+        "validation": groups_in_order(session, project, "validation", late=False),
+    }
+    members = sum(len(group) for groups in waiting.values() for group in groups)
     room = max(most - control, 0) // opinions
+    room_of_test = int(TEST_SHARE * config.budget) // opinions
     asked: list[tuple[int, Family]] = []
-    costly = 0
-    for task, role in interleaved(members):
-        if task not in free:
-            if costly >= room:
+    test_groups: list[int] = []
+    costs: dict[Family, int] = {"test": 0, "validation": 0}
+    while any(waiting.values()):
+        for role in costs:
+            if not waiting[role]:
                 continue
-            costly += 1
-        asked.append((task, role))
-    never_train = costly * opinions
+            group = waiting[role].pop(0)
+            cost = len(set(group) - free)
+            full = cost > 0 and (
+                sum(costs.values()) + cost > room
+                or (role == "test" and costs["test"] >= room_of_test)
+            )
+            if full:
+                waiting[role] = []
+                continue
+            costs[role] += cost
+            asked += [(task, role) for task in group]
+            if role == "test":
+                test_groups.append(len(group))
+    never_train = sum(costs.values()) * opinions
     return EvaluationPlan(
-        asked, len(members) - len(asked), never_train, never_train + control, most
+        asked, test_groups, members - len(asked), never_train, never_train + control, most
     )
-
-
-def interleaved(holdouts: Sequence[tuple[int, Family]]) -> list[tuple[int, Family]]:
-    """Both splits in turn, each in its order, until one is used up.
-
-    Validation (a), the smaller one, is what every round reads (calibration, lift, stopping advice);
-    the test set is for the end. In proportion, the first rounds would have hardly any of it.
-    """
-    seen: Counter[str] = Counter()
-    ranked = []
-    for order, (task_id, role) in enumerate(holdouts):
-        ranked.append((seen[role], order, task_id, role))
-        seen[role] += 1
-    return [(task_id, role) for _, _, task_id, role in sorted(ranked)]

@@ -78,6 +78,7 @@ def draw_splits(
     project.holdout_drawn_at = None
     how = numbering(session, project)
     tasks = living_tasks(session, project.id)
+    budget = budget_in_tasks(config, project)
     now = time.time()
     era = project.era + 1
     _check_fields(config, tasks)
@@ -90,7 +91,7 @@ def draw_splits(
         how = replace(how, secret=secret_of_draw(project.secret, era, redraw))
         number_of = {key: permanent_random_number(how.secret, key) for key in set(keys)}
         numbers = [number_of[key] for key in keys]
-        roles, intervals = _roles(how.secret, config, tasks, keys, numbers, strata, named)
+        roles, intervals = _roles(how.secret, config, budget, tasks, keys, numbers, strata, named)
         test = np.array([n for n, role in enumerate(roles) if role == "test"], dtype=np.int64)
         fit = representativeness(pool, test, np.array(keys), np.array(strata))
         # A set that the admin named is what it is.
@@ -175,7 +176,11 @@ def assign_late_tasks(database: Database, session: Session, project: Project) ->
     }
     elsewhere = widest(intervals)
     known = _roles_of_known_groups(session, project, how) if how.group_by else {}
-    named = late_test_tasks(named_test_set(era), {task.task_id: task.fields or {} for task in late})
+    named_set = named_test_set(session, project)
+    if named_set is not None:
+        # Of a named task's group the others are in no set, then as now.
+        known = {key: None if role == "test" else role for key, role in known.items()}
+    named = late_test_tasks(named_set, {task.task_id: task.fields or {} for task in late})
     known |= {
         how.key(task.task_id, task.fields or {}): None for task in late if task.task_id in named
     }
@@ -193,7 +198,8 @@ def assign_late_tasks(database: Database, session: Session, project: Project) ->
             members.append(member(project.id, era.era, task.task_id, role, number, now, late=True))
     database.upsert(session, SplitMember, members)
     if members:
-        kept = [*era.reports.get("late_rates", []), {"at": now, "rates": rates}]
+        arrival = {"at": now, "rates": rates, "last_task": max(task.task_id for task in late)}
+        kept = [*era.reports.get("late_rates", []), arrival]
         era.reports = {**era.reports, "late_rates": kept}
     _renumber(database, session, project.id, late, numbers, era.era)
     return len(members)
@@ -206,15 +212,16 @@ def _late_rates(session: Session, project: Project, how: Numbering, late: int) -
     than a pool of that size would have given.
     """
     config = parse_config(project.config)
+    budget = budget_in_tasks(config, project)
     held = sizes_of_roles(session, project)
     tasks = living_tasks(session, project.id)
     pool = len(tasks)
     sizes = Counter(how.key(task.task_id, task.fields or {}) for task in tasks)
     wished = affordable_sizes(
-        config.budget,
+        budget,
         pool,
         len(sizes),
-        test=wanted_test_size(list(sizes.values()), config.budget)
+        test=wanted_test_size(list(sizes.values()), budget)
         if config.test_size is None
         else config.test_size,
         validation=config.validation_size,
@@ -226,6 +233,11 @@ def _late_rates(session: Session, project: Project, how: Numbering, late: int) -
         role: min(held.get(role, 0) / before, getattr(wished, role) / max(len(sizes), 1))
         for role in ROLES
     }
+
+
+def budget_in_tasks(config: QueueConfig, project: Project) -> int:
+    """How many tasks the budget pays for: where several people label each, it is that many less."""
+    return config.budget // max(project.overlap, 1)
 
 
 def sizes_of_roles(session: Session, project: Project) -> dict[str, int]:
@@ -289,6 +301,7 @@ def _check_strata(config: QueueConfig, strata: int, groups: int) -> None:
 def _roles(
     secret: bytes,
     config: QueueConfig,
+    budget: int,
     tasks: Sequence[Any],
     keys: Sequence[str],
     numbers: Sequence[float],
@@ -303,9 +316,9 @@ def _roles(
         counts[keys[index]] = counts.get(keys[index], 0) + 1
     wanted = 0 if named is not None else config.test_size
     if wanted is None:
-        wanted = wanted_test_size(list(counts.values()), config.budget)
+        wanted = wanted_test_size(list(counts.values()), budget)
     sizes = affordable_sizes(
-        config.budget,
+        budget,
         len(frame),
         len(counts),
         test=wanted,

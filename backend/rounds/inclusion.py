@@ -60,7 +60,7 @@ def inclusion_probabilities(
     """
     how = numbering(session, project)
     drawn = _shares(era.reports.get("drawn_groups", {}))
-    late = {batch["at"]: _Late(era, batch["rates"]) for batch in era.reports.get("late_rates", [])}
+    late = {batch["at"]: _Late(era, batch) for batch in era.reports.get("late_rates", [])}
     grown = {frame["at"]: frame["members"] / frame["size"] for frame in era.frames[1:]}
     rows = session.execute(
         sa.select(
@@ -100,8 +100,14 @@ def inclusion_probabilities(
 class _Late:
     """The intervals that the tasks of one arrival were held against."""
 
-    def __init__(self, era: HoldoutEra, rates: dict[Role, float]) -> None:
-        self._documents, self._rates = era.intervals, rates
+    def __init__(self, era: HoldoutEra, batch: dict[str, Any]) -> None:
+        self._rates: dict[Role, float] = batch["rates"]
+        # The control may have grown since.
+        lows = batch.get("control", {})
+        self._documents = {
+            name: {**document, "control": [lows[name], 1.0]} if name in lows else document
+            for name, document in era.intervals.items()
+        }
 
     def of(self, stratum: str) -> Intervals:
         document = self._documents.get(stratum)

@@ -1,10 +1,12 @@
 """Tasks that came after the draw: whether the test set still represents the pool, and with what."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from backend.evaluation.drift import drift
 from backend.evaluation.supplement import Frame, supplemented_figure
@@ -19,6 +21,7 @@ from backend.rounds.inclusion import inclusion_probabilities
 from backend.rounds.numbering import current_era
 from backend.rounds.train import measured_tasks
 from backend.store.evaluation_tables import SplitMember
+from backend.store.tables import Project, Task
 
 # With fewer late tasks there is nothing to tell.
 FEWEST = 30
@@ -58,36 +61,94 @@ def drift_report(context: ProjectContext) -> dict[str, Any] | None:
 
 
 def supplemented(context: ProjectContext, model: Model) -> dict[str, Any] | None:
-    """The test figure of the frozen set and of late members, apart and together; sealed too."""
+    """The test figure of the frozen set and of late members, apart and together; sealed too.
+
+    The late ones stand for the tasks of the arrivals that the answered prefix has reached, each
+    member for one over the chance that it had of being there; `not_reached` counts the others.
+    """
     old, late, _ = _frames(context)
     with context.database.read() as session:
         project = context.project()
-        joined = session.scalar(
-            sa.select(sa.func.count())
-            .select_from(SplitMember)
-            .where(
-                SplitMember.project_id == project.id,
-                SplitMember.era == project.era,
-                SplitMember.role == "test",
-                SplitMember.late,
-            )
-        )
-        era = current_era(session, project)
-        chances = {} if era is None else inclusion_probabilities(session, project, era)
-        prefixes = [
+        arrivals = _arrivals(session, project)
+        frozen, reached = (
             answered_prefix(session, project, "test", late=is_late) for is_late in (False, True)
-        ]
-    if not late or not joined:
+        )
+        chances = _chances(session, project, arrivals, reached.answered)
+        last = _last_task(session, project, arrivals, reached.answered)
+    if not late or not arrivals:
         return None
+    covered = sum(task <= last for task in late)
     parts = []
-    for prefix, size in zip(prefixes, (len(old), len(late)), strict=True):
-        tasks = measured_tasks(context, prefix.answered)
+    for answered, size in ((frozen.answered, len(old)), (reached.answered, covered)):
+        tasks = measured_tasks(context, answered)
         with context.database.read() as session:
             groups = group_keys(session, context.project(), tasks.task_ids)
         given = np.array([chances.get(task, 0.0) for task in tasks.task_ids])
         weights = 1.0 / given if len(given) and given.all() else None
         parts.append(Frame(max(size, 1), hits_on(model, tasks), groups, weights))
-    return asdict(supplemented_figure(*parts))
+    return {**asdict(supplemented_figure(*parts)), "not_reached": len(late) - covered}
+
+
+def _arrivals(session: Session, project: Project) -> dict[float, dict[int, float]]:
+    """The living late test members by the moment when they joined, with their groups' numbers."""
+    found: dict[float, dict[int, float]] = {}
+    for row in session.execute(
+        sa.select(SplitMember.task_id, SplitMember.u, SplitMember.drawn_at)
+        .join(
+            Task,
+            sa.and_(Task.project_id == SplitMember.project_id, Task.task_id == SplitMember.task_id),
+        )
+        .where(
+            SplitMember.project_id == project.id,
+            SplitMember.era == project.era,
+            SplitMember.role == "test",
+            SplitMember.late,
+            Task.deleted_at.is_(None),
+        )
+    ):
+        found.setdefault(row.drawn_at, {})[row.task_id] = row.u
+    return found
+
+
+def _chances(
+    session: Session,
+    project: Project,
+    arrivals: Mapping[float, Mapping[int, float]],
+    answered: Collection[int],
+) -> dict[int, float]:
+    """The chance of each answered late member: to join, and to be among the first of its arrival.
+
+    The prefix ends somewhere within an arrival, of which it holds the first groups in the order of
+    chance: a random part.
+    """
+    era = current_era(session, project)
+    joined = {} if era is None else inclusion_probabilities(session, project, era)
+    found = {}
+    for members in arrivals.values():
+        there = [task for task in members if task in answered]
+        part = len({members[task] for task in there}) / len(set(members.values()))
+        found.update({task: joined[task] * part for task in there if task in joined})
+    return found
+
+
+def _last_task(
+    session: Session,
+    project: Project,
+    arrivals: Mapping[float, Mapping[int, float]],
+    answered: Collection[int],
+) -> int:
+    """The last task of the arrivals that are answered in part at least, 0 where none is."""
+    era = current_era(session, project)
+    kept = [] if era is None else era.reports.get("late_rates", [])
+    ends = {arrival["at"]: arrival.get("last_task", 0) for arrival in kept}
+    return max(
+        (
+            max(ends.get(at, 0), *members)
+            for at, members in arrivals.items()
+            if any(task in answered for task in members)
+        ),
+        default=0,
+    )
 
 
 def _frames(context: ProjectContext) -> tuple[list[int], list[int], dict[int, bytes]]:

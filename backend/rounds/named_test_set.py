@@ -55,9 +55,14 @@ def named_test_tasks(
     )
 
 
-def named_test_set(era: HoldoutEra) -> NamedTestSet | None:
-    """How the test set of an era was named, None where it was drawn."""
-    named = (era.reports.get("asked_for") or {}).get("test_set")
+def named_test_set(session: Session, project: Project) -> NamedTestSet | None:
+    """How the test set in force was named, None where it was drawn."""
+    era = session.get(HoldoutEra, (project.id, project.era))
+    if era is None:
+        return None
+    # Before that was kept with the draw, the configuration alone said so.
+    asked_for = era.reports.get("asked_for", project.config)
+    named = asked_for.get("test_set")
     return None if named is None else NamedTestSet.model_validate(named)
 
 

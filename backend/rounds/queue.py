@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from backend.evaluation.holdout import Role
-from backend.rounds.answered_prefix import in_order_of_chance
+from backend.rounds.answered_prefix import groups_in_order
 from backend.rounds.evaluation_plan import evaluation_plan
 from backend.rounds.inclusion import inclusion_probabilities
 from backend.rounds.mirror import annotated_task_ids
@@ -18,7 +18,7 @@ from backend.rounds.rules import read_rule_book
 from backend.rounds.skips import waiting_skips
 from backend.rounds.window import Family, Position, Stock
 from backend.store.database import ROWS_A_STATEMENT, Database
-from backend.store.evaluation_tables import ControlDraw, SplitMember
+from backend.store.evaluation_tables import ControlDraw, HoldoutEra, SplitMember
 from backend.store.tables import Annotation, ContentFailure, Pick, Project, Task
 
 
@@ -188,13 +188,8 @@ def holdout_roles(session: Session, project: Project) -> dict[int, Family]:
 def stock(session: Session, project: Project) -> Stock:
     """What the next window can be filled from."""
     members = roles(session, project)
-    # A member that one person skipped outside the queue is still to be asked of another.
-    asked_again = waiting_skips(session, project) & members.keys()
-    closed = annotated_task_ids(session, project.id) - asked_again
-    closed |= read_rule_book(session, project.id).excluded  # by hand: never to be queued
+    closed = _closed(session, project, members)
     unreadable = failed_tasks(session, project.id)
-    era = current_era(session, project)
-    chances = {} if era is None else inclusion_probabilities(session, project, era)
     there = set(
         session.scalars(
             sa.select(Task.task_id).where(
@@ -202,15 +197,40 @@ def stock(session: Session, project: Project) -> Stock:
             )
         )
     )
+    era = current_era(session, project)
+    chances = {} if era is None else inclusion_probabilities(session, project, era)
     return Stock(
         [one for one in evaluation_plan(session, project).asked if one[0] not in closed],
         [
-            (task, chances.get(task, 1.0))
-            for task in in_order_of_chance(session, project, "control")
-            if task not in closed and task not in unreadable
+            (task, chances.get(task, control_probability(era)))
+            for task in open_control(session, project)
         ],
         there - closed - unreadable - members.keys(),
     )
+
+
+def open_control(session: Session, project: Project) -> list[int]:
+    """The control's tasks that can be asked about, in the order of chance."""
+    closed = _closed(session, project, roles(session, project))
+    closed |= failed_tasks(session, project.id)
+    groups = groups_in_order(session, project, "control")
+    return [task for group in groups for task in group if task not in closed]
+
+
+def control_probability(era: HoldoutEra | None) -> float:
+    """The chance of a control task whose draw kept no record of it: that of the newest frame."""
+    if era is None or not era.frames:
+        return 1.0
+    frame = era.frames[-1]
+    return frame["members"] / frame["size"] if frame["members"] else 1.0
+
+
+def _closed(session: Session, project: Project, members: Collection[int]) -> set[int]:
+    """Tasks that are answered, or excluded by hand."""
+    # A member that one person skipped outside the queue is still to be asked of another.
+    asked_again = waiting_skips(session, project).intersection(members)
+    closed = annotated_task_ids(session, project.id) - asked_again
+    return closed | read_rule_book(session, project.id).excluded
 
 
 def failed_tasks(session: Session, project_id: int) -> set[int]:

@@ -33,7 +33,6 @@ from backend.rounds.embedded import embedded_tasks
 from backend.rounds.evaluate import group_keys, hits_on
 from backend.rounds.fields import Fields, column, read_fields
 from backend.rounds.named_test_set import named_test_set
-from backend.rounds.numbering import current_era
 from backend.rounds.reference_file import evenly, read_file
 from backend.rounds.reference_tasks import ReferenceTasks, tasks_of_tab, tasks_of_value
 from backend.rounds.train import LabelledTasks, measured_tasks
@@ -127,8 +126,7 @@ class _Report:
             self._fields = read_fields(session, project.id) | reference.fields
             members = queue.holdout_roles(session, project)
             self._test_members = {task for task, role in members.items() if role == "test"}
-            era = current_era(session, project)
-            self._test_was_named = era is not None and named_test_set(era) is not None
+            self._test_was_named = named_test_set(session, project) is not None
             manifest = session.get(TrainingManifest, (project.id, round_number))
         self._trained = [int(row[0]) for row in manifest.members] if manifest else []
         self._pool = self._some(self._hashes)

@@ -16,7 +16,6 @@ from backend.models.artefact import Model
 from backend.rounds.context import ProjectContext
 from backend.rounds.embedded import embedded_tasks
 from backend.rounds.named_test_set import named_test_set
-from backend.rounds.numbering import current_era
 from backend.store.evaluation_tables import SplitMember
 from backend.store.tables import Label
 
@@ -44,8 +43,7 @@ def reserve(context: ProjectContext, model: Model) -> Reserve:
     with context.database.read() as session:
         project = context.project()
         roles = ["validation", "control"]
-        era = current_era(session, project)
-        if era is None or named_test_set(era) is None:
+        if named_test_set(session, project) is None:
             roles.append("test")
         random = set(
             session.scalars(

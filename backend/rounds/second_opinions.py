@@ -20,10 +20,9 @@ from backend.evaluation.agreement import cohens_kappa
 from backend.rounds import queue
 from backend.rounds.context import ProjectContext
 from backend.rounds.evaluate import group_keys
-from backend.rounds.evaluation_plan import evaluation_plan
+from backend.rounds.evaluation_plan import EvaluationPlan, evaluation_plan
 from backend.rounds.labels import votes_of
 from backend.rounds.named_test_set import named_test_set
-from backend.rounds.numbering import current_era
 from backend.rounds.rules import read_rule_book
 from backend.rounds.window import coin
 from backend.store.evaluation_tables import SplitMember
@@ -86,26 +85,26 @@ def unanswered_repeats(session: Session, project: Project) -> set[int]:
     return {task for task in before if task in tied or len(opinions.get(task, ())) < 2}
 
 
-def asked_twice(session: Session, project: Project) -> list[int]:
+def asked_twice(
+    session: Session, project: Project, plan: EvaluationPlan | None = None
+) -> list[int]:
     """The tasks of which two people are asked, as many as `evaluation_cap` leaves beside everything
     that is measured once.
     """
-    return wanted_twice(session, project)[: evaluation_plan(session, project).left]
+    plan = plan or evaluation_plan(session, project)
+    return wanted_twice(session, project, plan)[: plan.left]
 
 
-def wanted_twice(session: Session, project: Project) -> list[int]:
+def wanted_twice(session: Session, project: Project, plan: EvaluationPlan) -> list[int]:
     """All of the test set, then a part of the control; which part is decided by a coin for each
     task, so that neither labels nor scores have a say.
     """
     config = parse_config(project.config)
     if config.double_share == 0:
         return []
-    era = current_era(session, project)
-    named = None if era is None else named_test_set(era)
+    named = named_test_set(session, project)
     # A given truth needs no second opinion.
-    asked = (
-        [] if named is not None and named.ground_truth else evaluation_plan(session, project).asked
-    )
+    asked = [] if named is not None and named.ground_truth else plan.asked
     control = session.scalars(
         sa.select(SplitMember.task_id)
         .where(
@@ -125,7 +124,9 @@ def wanted_twice(session: Session, project: Project) -> list[int]:
     ]
 
 
-def second_opinion_labels(session: Session, project: Project) -> tuple[int, int]:
+def second_opinion_labels(
+    session: Session, project: Project, plan: EvaluationPlan
+) -> tuple[int, int]:
     """The labels beyond each task's first that measuring has cost, and will have cost in the end.
 
     None are to come while one person labels alone, nor apart where the project asks several people
@@ -137,7 +138,7 @@ def second_opinion_labels(session: Session, project: Project) -> tuple[int, int]
         return spent, 0
     if len({one for mine in opinions.values() for one in mine}) < 2:
         return spent, spent
-    return spent, max(spent, len(asked_twice(session, project)))
+    return spent, max(spent, len(asked_twice(session, project, plan)))
 
 
 def second_opinion_figures(context: ProjectContext) -> dict[str, Any]:
@@ -150,8 +151,9 @@ def second_opinion_figures(context: ProjectContext) -> dict[str, Any]:
         roles = queue.roles(session, project)
         opinions = _opinions(session, project.id)
         people = {one for mine in opinions.values() for one in mine}
-        planned = asked_twice(session, project) if len(people) > 1 else []
-        wanted = len(wanted_twice(session, project)) if len(people) > 1 else 0
+        plan = evaluation_plan(session, project)
+        planned = asked_twice(session, project, plan) if len(people) > 1 else []
+        wanted = len(wanted_twice(session, project, plan)) if len(people) > 1 else 0
         asked = sorted(task for task in roles if len(opinions.get(task, ())) > 1)
         heard = votes_of(session, project, asked)
         pairs = {}

@@ -11,12 +11,13 @@ from backend.evaluation.skip_bounds import skip_bounds
 from backend.holdouts import manifest, open_test_curve, start_new_era
 from backend.overview import project_overview
 from backend.rounds import mirror, queue
+from backend.rounds.evaluation_plan import evaluation_plan
 from backend.rounds.holdout import draw_splits
 from backend.rounds.looks_taken import looks_before, planned_looks
 from backend.rounds.second_opinions import asked_twice
 from backend.rounds.train import training_tasks
-from backend.store.evaluation_tables import HoldoutEra
-from backend.store.tables import Event, HandRule, HandRuleTask, Project, Round
+from backend.store.evaluation_tables import HoldoutEra, SplitMember
+from backend.store.tables import Event, HandRule, HandRuleTask, Project, Round, Task
 from tests.backend.text_project import topic_of
 
 
@@ -213,6 +214,38 @@ def test_a_smaller_budget_asks_about_fewer_hold_outs_and_says_so(drawn):
     assert any("7 hold-out tasks are not asked about" in w for w in found["warnings"])
     with drawn.database.read() as session:
         assert queue.stock(session, drawn.row()).holdouts == before[:8]
+
+
+def test_the_cap_asks_about_whole_groups_alone(drawn):
+    """Labels of a part of a patient would measure nothing: a prefix counts whole groups."""
+    with drawn.database.write() as session:
+        session.get_one(HoldoutEra, (drawn.id, 1)).group_by = "patient"
+        test = [m.task_id for m in session.scalars(sa.select(SplitMember)) if m.role == "test"]
+        for place, task in enumerate(test):  # patients of four slices
+            member = session.get_one(SplitMember, (drawn.id, 1, task))
+            member.u = place // 4 / 100
+    drawn.update(config={**drawn.row().config, "budget": 70, "evaluation_cap": 0.2})
+    with drawn.database.read() as session:
+        plan = evaluation_plan(session, drawn.row())
+    # Seven labels beside the random share: a patient of four and, in turn, one of (a), then two.
+    assert plan.test_groups == [4]
+    assert sum(role == "validation" for _, role in plan.asked) == 3
+
+
+def test_a_named_test_set_takes_no_more_than_a_fifth_of_the_budget(drawn):
+    with drawn.database.write() as session:
+        for task in range(1, 61):
+            row = session.get_one(Task, (drawn.id, task))
+            session.merge(
+                SplitMember(
+                    project_id=drawn.id, era=1, task_id=task, role="test", u=row.u, drawn_at=1.0
+                )
+            )
+    drawn.update(config={**drawn.row().config, "budget": 100, "evaluation_cap": 0.9})
+    found = overview(drawn)
+    assert found["ledger"]["not_asked"] == 40
+    # What is shown is what those that are asked about give.
+    assert found["holdout"]["precision"]["size"] == 20
 
 
 def test_what_is_labelled_beyond_the_cap_is_a_warning(drawn):

@@ -130,21 +130,23 @@ def test_strata_too_small_to_give_one_each_give_as_many_together_and_chance_deci
     """Three hundred strata of one to four groups: none is left out for its name or its size."""
     strata = [f"s{n}" for n in range(300) for _ in range(1 + n % 4)]
     keys = [str(n) for n in range(len(strata))]
-    held = dict.fromkeys(keys, 0)
+    sizes = {"test": 100, "validation": 60, "control": 150}
+    held = {role: dict.fromkeys(keys, 0) for role in sizes}
     for seed in range(2_000):
         secret = seed.to_bytes(4, "big")
         numbers = [permanent_random_number(secret, key) for key in keys]
-        found = draw_intervals(secret, numbers, strata, Sizes(100, 0, 0))
-        test = [k for k, u, s in zip(keys, numbers, strata, strict=True)
-                if found[s].role_of(u) == "test"]  # fmt: skip
-        assert len(test) == 100
-        for key in test:
-            held[key] += 1
-    share = 100 / len(keys)
-    assert all(
-        abs(count - 2_000 * share) < 4.8 * (2_000 * share * (1 - share)) ** 0.5
-        for count in held.values()
-    )
+        found = draw_intervals(secret, numbers, strata, Sizes(**sizes))
+        mine = [found[s].role_of(u) for u, s in zip(numbers, strata, strict=True)]
+        assert {role: mine.count(role) for role in sizes} == sizes
+        for key, role in zip(keys, mine, strict=True):
+            if role is not None:
+                held[role][key] += 1
+    for role, size in sizes.items():
+        share = size / len(keys)
+        assert all(
+            abs(count - 2_000 * share) < 5 * (2_000 * share * (1 - share)) ** 0.5
+            for count in held[role].values()
+        )
 
 
 def test_every_group_has_the_same_chance_of_every_role() -> None:

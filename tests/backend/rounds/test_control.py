@@ -11,7 +11,7 @@ from backend.rounds.train import training_tasks
 from backend.rounds.training_set import rolling_validation, scored_control, withheld
 from backend.rounds.window import Position
 from backend.store.evaluation_tables import ControlScore, SplitMember
-from backend.store.tables import Project, Task
+from backend.store.tables import ContentFailure, Project, Task
 from tests.backend.text_project import text_of
 
 
@@ -74,6 +74,34 @@ class TestExtending:
         with text_project.database.read() as session:
             era = current_era(session, text_project.row())
         assert era.digest == manifest_digest(era)
+
+    def test_it_grows_by_what_nobody_can_be_asked_about_any_more(self, text_project):
+        """Deleted, unreadable and excluded tasks are left, and yet there is nothing to queue."""
+        text_project.hold_out(control=range(30, 45))
+        with text_project.database.write() as session:
+            mirror.delete_tasks(session, text_project.id, list(range(30, 40)))
+            for task in range(40, 45):
+                session.add(
+                    ContentFailure(
+                        project_id=text_project.id, task_id=task, message="", retry_at=4e9
+                    )
+                )
+        assert extend(text_project) > 0
+
+    def test_a_few_large_groups_are_never_all_taken(self, text_project):
+        """Nobody would be left to train on: of one group, or of three, the control takes none."""
+        config = {**text_project.row().config, "group_by": "patient", "budget": 60}
+        text_project.update(config=config)
+        for patients, expected in ((1, 0), (3, 0), (4, 15)):
+            text_project.hold_out(control=[])
+            with text_project.database.write() as session:
+                era = current_era(session, session.get_one(Project, text_project.id))
+                era.group_by = "patient"
+                for task in range(1, 61):
+                    row = session.get_one(Task, (text_project.id, task))
+                    row.fields = {"patient": f"p{task % patients}"}
+                    row.u = 0.1 + task % patients / 10
+            assert extend(text_project) == expected
 
     def test_without_a_random_share_there_is_none(self, text_project):
         text_project.hold_out(control=[])

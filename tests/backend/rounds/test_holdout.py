@@ -12,6 +12,7 @@ from backend.evaluation.holdout import permanent_random_number
 from backend.evaluation.representativeness import representativeness
 from backend.rounds import holdout, mirror, queue
 from backend.rounds.holdout import assign_late_tasks, draw_splits, manifest_digest
+from backend.rounds.named_test_set import named_test_set
 from backend.rounds.numbering import current_era
 from backend.store.evaluation_tables import SplitMember
 from backend.store.tables import Event, Project, Task
@@ -268,6 +269,23 @@ class TestNamedTestSet:
         with patients.database.read() as session:
             marked = session.scalars(sa.select(SplitMember).where(SplitMember.late))
             assert rare <= {member.task_id for member in marked}
+
+    def test_later_slices_of_a_named_patient_are_in_no_set_as_the_earlier_are(self, patients):
+        patients.configure(test_set={"tasks": [1]})
+        draw(patients)
+        patients.write([301, 302], patient=lambda _: "p0")  # task 1 is the patient's oldest
+        with patients.database.write() as session:
+            assign_late_tasks(patients.database, session, session.get_one(Project, patients.id))
+        assert not {2, 3, 301, 302} & roles(patients).keys()
+
+    def test_where_the_draw_kept_no_record_the_configuration_says_how_it_was_named(self, patients):
+        patients.configure(test_set={"field": "scanner", "value": "rare"})
+        draw(patients)
+        with patients.database.write() as session:
+            found = session.merge(era(patients))
+            found.reports = {k: v for k, v in found.reports.items() if k != "asked_for"}
+        with patients.database.read() as session:
+            assert named_test_set(session, patients.row()).value == "rare"
 
     @pytest.mark.parametrize(
         ("named", "message"),
