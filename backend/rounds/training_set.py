@@ -95,8 +95,9 @@ def _released_control(
         done = score.predicted is None or score.round < round_number - config.control_rounds
         (measured if done else measuring).add(score.task_id)
     groups: dict[float, list[int]] = defaultdict(list)
+    empty: set[int] = set()
     for row in session.execute(
-        sa.select(SplitMember.task_id, SplitMember.u)
+        sa.select(SplitMember.task_id, SplitMember.u, Task.content_hash)
         .join(
             Task,
             sa.and_(Task.project_id == SplitMember.project_id, Task.task_id == SplitMember.task_id),
@@ -109,12 +110,15 @@ def _released_control(
         )
     ):
         groups[row.u].append(row.task_id)
+        if row.content_hash is None:
+            empty.add(row.task_id)
     labelled = set(
         session.scalars(
             sa.select(Label.task_id).where(Label.project_id == project.id, Label.status != "none")
         )
     )
-    never = read_rule_book(session, project.id).excluded | queue.failed_tasks(session, project.id)
+    never = empty | queue.failed_tasks(session, project.id)
+    never |= read_rule_book(session, project.id).excluded
     # Asked and without a label in the end (skipped, submitted empty) a task measures nothing.
     closed = (measured | never | (answered_tasks(session, project) - labelled)) - measuring
     return {
