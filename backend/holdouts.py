@@ -218,7 +218,12 @@ def _sizes(session: Session, project: Project) -> dict[str, dict[str, int]]:
                 Label.status == "settled",
             ),
         )
-        .where(SplitMember.project_id == project.id, SplitMember.era == project.era)
+        .where(
+            SplitMember.project_id == project.id,
+            SplitMember.era == project.era,
+            # Late tasks of (a) are held out, and not asked about: it is frozen.
+            sa.or_(SplitMember.role != "validation", SplitMember.late.is_(False)),
+        )
         .group_by(SplitMember.role)
     )
     found = {role: {"size": int(size), "labelled": int(n)} for role, size, n in rows}

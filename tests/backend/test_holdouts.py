@@ -18,7 +18,7 @@ from backend.rounds.second_opinions import asked_twice
 from backend.rounds.train import training_tasks
 from backend.store.evaluation_tables import HoldoutEra, SplitMember
 from backend.store.tables import Event, HandRule, HandRuleTask, Project, Round, Task
-from tests.backend.text_project import topic_of
+from tests.backend.text_project import TASK_IDS, topic_of
 
 
 @pytest.fixture
@@ -201,6 +201,31 @@ def test_the_ledger_counts_what_a_second_person_is_asked(drawn):
     assert ledger["planned"] == 10 + 5 + 20 + again
     drawn.update(overlap=2)
     assert overview(drawn)["ledger"]["planned"] == 2 * (10 + 5) + 20
+
+
+def test_late_tasks_of_the_validation_set_are_held_out_and_not_asked_about(drawn):
+    """It is frozen: a figure over it and what came later would be of another set each round."""
+    before = overview(drawn)["holdout"]["validation"]
+    with drawn.database.write() as session:
+        session.add(
+            SplitMember(
+                project_id=drawn.id,
+                era=1,
+                task_id=next(n for n in TASK_IDS if n not in queue.roles(session, drawn.row())),
+                role="validation",
+                u=0.5,
+                late=True,
+                drawn_at=4e9,
+            )
+        )
+    found = overview(drawn)
+    assert found["holdout"]["validation"] == before
+    assert found["holdout"]["late"] == 1
+    assert found["ledger"]["not_asked"] == 0
+    with drawn.database.read() as session:
+        stock = queue.stock(session, drawn.row())
+        (late,) = session.scalars(sa.select(SplitMember.task_id).where(SplitMember.late))
+    assert late not in {task for task, _ in stock.holdouts} | stock.others
 
 
 def test_a_smaller_budget_asks_about_fewer_hold_outs_and_says_so(drawn):

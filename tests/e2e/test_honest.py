@@ -2,6 +2,8 @@
 
 import json
 
+from tests.e2e.test_by_hand import open_tab, sites, tasks_by
+
 
 def patients(place):
     """Slices of one patient have their texts apart, and their patient in common."""
@@ -158,3 +160,22 @@ def test_a_project_with_two_annotations_a_task_stops_and_comes_back_as_it_was(co
     driven.wait(lambda s: s["state"] == "active")
     assert overlaps() == before
     assert {overlap for overlap, _ in before.values()} == {2}
+
+
+def test_a_tab_names_where_the_model_will_be_used(connect):
+    config = {"window": 20, "reference": {"tab": "Production"}, "retrain_every": 1000}
+    driven = connect(tasks=90, config=config, fields=sites)
+    driven.label_many(12)
+    driven.rank()
+    said = driven.state()["rounds"][-1]["metrics"]["reference"]
+    assert "no Data Manager tab 'Production'" in said["warning"]
+    open_tab(driven, "Production", "data.site", "south")
+    driven.rank()
+    found = driven.state()["rounds"][-1]["metrics"]["reference"]
+    assert found["title"] == "tab Production"
+    assert found["size"] == len(tasks_by(driven, "site", "south")) == 30
+    assert found["sets"]["pool"]["tasks"] == 90
+    assert all(part["text"] for part in found["sets"].values())
+    # A few tasks are worth too little for a figure that claims to hold there.
+    assert found["reweighted"]["validation"]["low"] is None
+    assert found["reweighted"]["validation"]["text"]
