@@ -156,8 +156,11 @@ def disconnect(
             attempt("tab", partial(client.delete_view, int(view["id"])))
     values = {key: value for key, value in project.restore.items() if key in RESTORED}
     as_before = {"overlap": project.overlap, "is_labeled": True}
-    for task in project.restore.get("raised") or []:
-        attempt(f"task {task}", partial(client.update_task, task, **as_before))
+    raised = [
+        task
+        for task in project.restore.get("raised") or []
+        if not attempt(f"task {task}", partial(client.update_task, task, **as_before))
+    ]
     version = values.pop("model_version", None)
     # One by one: what Label Studio refuses must keep nothing else from being restored.
     serves = project.paused_overlap is None or attempt(
@@ -165,10 +168,15 @@ def disconnect(
         lambda: client.update_project(number, maximum_annotations=project.paused_overlap),
     )
     told = instruction_before(project)
-    if told:
-        attempt("instruction", lambda: client.update_project(number, **told))
+    told_back = not told or attempt("instruction", lambda: client.update_project(number, **told))
     restored = attempt("settings", lambda: client.update_project(number, **values))
     attempt("model version", lambda: client.update_project(number, model_version=version or ""))
+    # What could not be restored is restored by the next `disconnect`.
+    kept: dict[str, Any] = {} if restored else dict(values)
+    if raised:
+        kept["raised"] = raised
+    if not told_back:
+        kept["instruction"] = told
     with database.write() as session:
         set_values(
             session,
@@ -177,10 +185,9 @@ def disconnect(
             backend_id=None,
             webhook_id=None,
             view_id=None,
-            # What could not be restored is restored by the next `disconnect`.
             paused_overlap=None if serves else project.paused_overlap,
             pause_reason=None,
-            restore={} if restored and serves else project.restore,
+            restore=kept,
         )
     return problems
 
@@ -271,8 +278,9 @@ def _record(
                 secret=secrets.token_bytes(32),
             )
             session.add(project)
-        if not project.restore:
-            project.restore = {key: remote.get(key) for key in RESTORED}
+        if not project.restore.keys() & set(RESTORED):
+            before = {key: remote.get(key) for key in RESTORED}
+            project.restore = {**project.restore, **before}
         project.label_studio_url = url
         project.title = str(remote.get("title") or "")
         session.flush()

@@ -95,9 +95,11 @@ def _tell_annotators(
     remote: dict[str, Any],
     reason: str,
 ) -> None:
-    if "instruction" in project.restore:
+    if str(remote.get("expert_instruction") or "").startswith(NOTICE):
         return
-    before = {name: remote.get(name) for name in INSTRUCTION}
+    # Where an earlier try got no answer, what was there before it is kept already.
+    kept = project.restore.get("instruction")
+    before = kept or {name: remote.get(name) for name in INSTRUCTION}
     with database.write() as session:
         row = session.get_one(Project, project.id)
         row.restore = {**row.restore, "instruction": before}

@@ -41,6 +41,9 @@ def extend_control(database: Database, session: Session, project: Project) -> in
     left = len(queue.open_control(session, project))
     if left > config.random_share * config.window:  # enough for the next window
         return 0
+    still = max(config.budget - spent(session, project.id).annotations, 0)
+    if not still:  # nothing of the pool needs to be read
+        return 0
     how = numbering(session, project)
     tasks = session.execute(
         sa.select(Task.task_id, Task.fields, Task.u)
@@ -62,9 +65,8 @@ def extend_control(database: Database, session: Session, project: Project) -> in
     if left > config.random_share * len(frame):
         return 0
     groups = len({keys[task.task_id] for task in frame})
-    still = max(config.budget - spent(session, project.id).annotations, 0)
     wanted = min(round(config.random_share * still), int(CONTROL_POOL_SHARE * len(frame)))
-    if not still or not frame:
+    if not frame:
         return 0
     # As at the draw: one group at least, unless that is too much of them.
     wanted = wanted * groups // len(frame) or min(1, int(CONTROL_POOL_SHARE * groups))

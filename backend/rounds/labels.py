@@ -94,13 +94,15 @@ def votes_of(
 
 
 def first_opinions(session: Session, project: Project, task_ids: Collection[int]) -> dict[int, str]:
-    """The label that each of these tasks was given first."""
-    heard = votes_of(session, project, task_ids)
+    """What the first annotator of each of these tasks says of it, by his newest annotation."""
     found = {}
-    for task, votes in heard.items():
-        said = [vote.label for vote in votes if vote.label is not None and not vote.cancelled]
+    for task, votes in votes_of(session, project, task_ids).items():
+        said: dict[object, str] = {}
+        for place, vote in enumerate(votes):
+            if vote.label is not None and not vote.cancelled:
+                said[place if vote.annotator is None else ("known", vote.annotator)] = vote.label
         if said:
-            found[task] = said[0]
+            found[task] = next(iter(said.values()))
     return found
 
 

@@ -109,7 +109,11 @@ def resolve_answered(session: Session, project: Project) -> int:
     # the strategy's. What the new window holds too is answered there.
     before = (
         sa.select(Pick.version)
-        .where(Pick.project_id == project.id, Pick.state == "superseded")
+        .where(
+            Pick.project_id == project.id,
+            Pick.state != "staged",
+            Pick.version != (project.queue_version or ""),
+        )
         .order_by(Pick.id.desc())
         .limit(1)
         .scalar_subquery()
@@ -125,8 +129,8 @@ def resolve_answered(session: Session, project: Project) -> int:
             ~sa.exists().where(
                 again.project_id == project.id,
                 again.task_id == Pick.task_id,
-                again.version == (project.queue_version or ""),
-                again.state != "staged",
+                again.version != Pick.version,
+                again.state.in_(("queued", "resolved")),
             ),
         )
         .values(state="resolved", resolved_at=now)

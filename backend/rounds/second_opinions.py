@@ -47,7 +47,7 @@ def repeats(session: Session, project: Project, queued: Collection[int] = ()) ->
     config = parse_config(project.config)
     opinions = _opinions(session, project.id)
     heard = _opinions(session, project.id, skips=True)
-    people = len({one for mine in heard.values() for one in mine})
+    people = {one for mine in opinions.values() for one in mine}
     tied = _tied(session, project.id)
     wanted = {task: len(opinions[task]) + 1 for task in sorted(tied) if task in opinions}
     # A project that asks several people about every task does so by itself.
@@ -67,8 +67,9 @@ def repeats(session: Session, project: Project, queued: Collection[int] = ()) ->
         Repeat(task, count)
         for task, count in wanted.items()
         if 0 < len(opinions.get(task, ())) < count <= MOST_OPINIONS
-        # Somebody is left who has not seen it: who skipped it is not asked again.
-        and len(heard[task]) < min(people, MOST_OPINIONS)
+        # Somebody who labels is left who has not seen it: who skipped it is not asked again.
+        and people - heard[task]
+        and len(heard[task]) < MOST_OPINIONS
         and task not in closed
         and task not in gone
     ]

@@ -14,8 +14,10 @@ ROUNDS_FOR_ANOTHER = 2
 
 def waiting_skips(session: Session, project: Project) -> set[int]:
     """Tasks that one person skipped, nobody else has seen, and that wait for another person still:
-    fewer than two rounds began since and are done.
+    fewer than two rounds began since and are done. While nothing is served, nobody is waited for.
     """
+    if project.state != "active":
+        return set()
     skips: dict[int, set[int | None]] = defaultdict(set)
     newest: dict[int, str] = {}
     labelled = sa.select(Annotation.task_id).where(

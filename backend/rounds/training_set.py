@@ -18,7 +18,7 @@ from backend.rounds import queue
 from backend.rounds.answered_prefix import answered_tasks
 from backend.rounds.rules import read_rule_book
 from backend.store.evaluation_tables import ControlScore, SplitMember
-from backend.store.tables import Label, Pick, Project, Task
+from backend.store.tables import Label, Pick, Project, Task, TrainingManifest
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,12 @@ def _released_control(
     never |= read_rule_book(session, project.id).excluded
     # Asked and without a label in the end (skipped, submitted empty) a task measures nothing.
     closed = (measured | never | (answered_tasks(session, project) - labelled)) - measuring
+    # What the model in force knows already stays known: a later slice of it scores nothing.
+    manifest = session.get(TrainingManifest, (project.id, project.model_round))
+    known = {int(member[0]) for member in manifest.members} if manifest else set()
     return {
         task
         for tasks in groups.values()
-        if closed.issuperset(tasks)
+        if closed.issuperset(tasks) or known.intersection(tasks)
         for task in measured.intersection(tasks)
     }

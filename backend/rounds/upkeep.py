@@ -49,7 +49,8 @@ def sync_and_fill(context: ProjectContext, lease: Lease) -> None:
         return
     # Nothing more is queued in a stream that is about to stop.
     follow_budget(context.database, context.client, context.project())
-    fill_where_due(context, lease, before)
+    if context.project().state != "paused":
+        fill_where_due(context, lease, before)
     request_due(context)
     follow_advice(context.database, context.client, context.project())
 

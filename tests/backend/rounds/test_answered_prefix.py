@@ -81,6 +81,12 @@ class TestMembers:
             topic_of(task) for task in sorted(order[:5])
         ]
         assert order[1] not in training_tasks(context, 1).task_ids
+        # Who thinks again has one opinion, his newest.
+        text_project.annotate(order[1], CLASSES[0], by=1)
+        text_project.annotate(order[1], CLASSES[1], by=1)
+        text_project.annotate(order[1], CLASSES[2], by=2)
+        measured = measured_tasks(text_project.context(), [order[1]])
+        assert measured.labels.tolist() == [1]
 
     def test_strata_are_read_from_the_era_in_force(self, text_project):
         text_project.hold_out(validation=range(31, 43))

@@ -207,6 +207,31 @@ class TestGroups:
             session.get_one(Task, (text_project.id, 32)).deleted_at = 1.0
         assert 30 in trains(text_project, 5)
 
+    def test_what_has_trained_goes_on_training_when_a_later_slice_is_still_to_be_asked(
+        self, text_project
+    ):
+        self.grouped(text_project, control=((30, 31),))
+        text_project.annotate_truly(range(1, 21))
+        text_project.train_round(1)
+        text_project.annotate_truly([30, 31])
+        self.score(text_project, 1)
+        text_project.train_round(5)
+        text_project.update(model_round=5)
+        with text_project.database.write() as session:
+            found = session.get_one(SplitMember, (text_project.id, 1, 30))
+            session.add(
+                SplitMember(
+                    project_id=text_project.id,
+                    era=1,
+                    task_id=40,
+                    role="control",
+                    u=found.u,
+                    late=True,
+                    drawn_at=found.drawn_at + 1,
+                )
+            )
+        assert {30, 31} <= trains(text_project, 6)
+
     def test_a_slice_that_comes_after_its_patient_trained_measures_nothing(self, text_project):
         self.grouped(text_project, control=((30, 31),))
         with text_project.database.write() as session:

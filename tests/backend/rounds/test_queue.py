@@ -148,6 +148,10 @@ def test_what_one_person_skipped_outside_the_queue_is_still_to_be_asked_of_anoth
     assert {task for task, _ in found.holdouts} == {3, 6}
     assert {task for task, _ in found.control} == {9, 12}
     assert 20 not in found.others
+    # While the stream is stopped nobody is waited for: the figures of the end have no gap.
+    text_project.update(state="paused")
+    assert {task for task, _ in stock(text_project).holdouts} == {6}
+    text_project.update(state="active")
     for task in (3, 9):
         text_project.annotate(task, None, by=2, skipped=True)
     found = stock(text_project)
@@ -204,6 +208,7 @@ def test_an_answer_to_a_task_that_was_open_during_a_switch_is_the_strategys_all_
     text_project.annotate_truly([11])
     assert resolve(text_project) == 0
     assert states(text_project)["v1", 11] == "superseded"
+    assert resolve(text_project) == 0
 
 
 def test_a_random_draw_is_recorded_once_with_the_frame_that_it_came_from(text_project, publish):

@@ -88,7 +88,9 @@ def test_who_skipped_a_task_is_not_asked_again(project):
     assert {one.task_id for one in now(project)} == {1, 2}
     project.annotate(1, None, by=2, skipped=True)
     assert [one.task_id for one in now(project)] == [2]
-    project.annotate(60, None, by=3, skipped=True)  # a third has come
+    project.annotate(60, None, by=3, skipped=True)  # a third has come, but labels nothing yet
+    assert [one.task_id for one in now(project)] == [2]
+    project.annotate(59, topic_of(59), by=3)
     assert {one.task_id for one in now(project)} == {1, 2}
     project.annotate(1, None, by=3, skipped=True)
     assert [one.task_id for one in now(project)] == [2]

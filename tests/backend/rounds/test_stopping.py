@@ -10,7 +10,7 @@ from backend.errors import LabelStudioRefusedError
 from backend.labelstudio import LabelStudio
 from backend.rounds.stopping import _look_without_control, stopping_figures
 from backend.store.tables import Round
-from backend.stream import follow_advice
+from backend.stream import BY_HAND, NOTICE, follow_advice, pause
 from tests.backend.rounds.test_lift import Clusters
 from tests.backend.text_project import LABEL_CONFIG
 from tests.backend.unreliable_labelstudio import PERSONAL_TOKEN, UnreliableLabelStudio
@@ -155,3 +155,25 @@ def test_without_a_control_the_target_is_looked_at_when_the_labels_have_doubled(
             )
     # Planned at 100, 200 and 400 labels, with an error of 0.05 for all.
     assert looks == [None, pytest.approx(0.05 / 3), None, pytest.approx(0.05 / 3), None]
+
+
+def test_annotators_are_told_to_stop_even_where_the_first_try_got_no_answer(text_project):
+    """Where the stream cannot be stopped, because only a part of the tasks goes to several."""
+    with (
+        UnreliableLabelStudio(LABEL_CONFIG) as server,
+        LabelStudio(server.url, PERSONAL_TOKEN, patience=0.0) as client,
+    ):
+        server.project |= {
+            "maximum_annotations": 2,
+            "overlap_cohort_percentage": 50,
+            "expert_instruction": "Look closely.",
+            "show_instruction": False,
+        }
+        server.fail("PATCH", "/api/projects/7/", 400)
+        with pytest.raises(LabelStudioRefusedError):
+            pause(text_project.database, client, text_project.row())
+        for _ in range(2):
+            pause(text_project.database, client, text_project.row())
+        assert server.project["expert_instruction"] == f"{NOTICE}Look closely."
+        assert text_project.row().pause_reason == BY_HAND
+        assert text_project.row().restore["instruction"]["expert_instruction"] == "Look closely."
