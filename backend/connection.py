@@ -278,9 +278,9 @@ def _record(
                 secret=secrets.token_bytes(32),
             )
             session.add(project)
-        if not project.restore.keys() & set(RESTORED):
-            before = {key: remote.get(key) for key in RESTORED}
-            project.restore = {**project.restore, **before}
+        kept = project.restore or {}
+        if not kept.keys() & set(RESTORED):
+            project.restore = {**kept, **{key: remote.get(key) for key in RESTORED}}
         project.label_studio_url = url
         project.title = str(remote.get("title") or "")
         session.flush()
