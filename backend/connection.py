@@ -1,6 +1,5 @@
 """Connecting a Label Studio project, and undoing it: what is changed there, and what is kept."""
 
-import base64
 import json
 import logging
 import secrets
@@ -12,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from backend.backend_auth import authorization_header, basic_auth
 from backend.config import parse_config
 from backend.config_history import forget_written_back, note_written_back, put_in_force
 from backend.errors import AskNextError, LabelStudioError, LabelStudioRefusedError
@@ -19,7 +19,7 @@ from backend.label_schema import parse_label_config
 from backend.labelstudio import LabelStudio
 from backend.rounds.schema import apply_label_config
 from backend.rounds.sync import SAMPLING
-from backend.settings import Credentials, Settings
+from backend.settings import Settings
 from backend.store import work
 from backend.store.database import Database
 from backend.store.projects import installation_name, set_values
@@ -210,7 +210,7 @@ def write_back(
             url=backend["url"],
             project=project.label_studio_id,
             extra_params=document,
-            **_basic_auth(settings.credentials()),
+            **basic_auth(settings.credentials()),
         )
     except LabelStudioError:
         # What Label Studio goes on saying is then no change of somebody's.
@@ -223,12 +223,6 @@ def explicit_config(config: dict[str, Any]) -> dict[str, Any]:
     """The settings that differ from the defaults."""
     defaults = parse_config(None).model_dump(mode="json")
     return {key: value for key, value in config.items() if defaults.get(key) != value}
-
-
-def authorization_header(credentials: Credentials) -> str:
-    """The Basic auth header that Label Studio must send with every event."""
-    pair = f"{credentials.user}:{credentials.password}".encode()
-    return f"Basic {base64.b64encode(pair).decode()}"
 
 
 def _refuse_foreign(remote: dict[str, Any], name: str, take_over: bool) -> None:
@@ -319,7 +313,7 @@ def _ensure_backend(
         "project": number,
         "title": BACKEND_TITLE,
         "extra_params": document,
-        **_basic_auth(settings.credentials()),
+        **basic_auth(settings.credentials()),
     }
     with database.write() as session:
         note_written_back(session, project.id, document)
@@ -395,14 +389,6 @@ def _ensure_view(client: LabelStudio, number: int) -> int | None:
         },
     )
     return int(made["id"])
-
-
-def _basic_auth(credentials: Credentials) -> dict[str, str]:
-    return {
-        "auth_method": "BASIC_AUTH",
-        "basic_auth_user": credentials.user,
-        "basic_auth_pass": credentials.password,
-    }
 
 
 def _same_url(one: str, other: str) -> bool:

@@ -37,7 +37,7 @@ class _Redacting(logging.Formatter):
 
 
 def _secrets(settings: Settings) -> list[str]:
-    from backend.connection import authorization_header
+    from backend.backend_auth import authorization_header
 
     credentials = settings.credentials()
     found = [

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from backend.connection import authorization_header
+from backend.backend_auth import authorization_header
 from backend.doctor.finding import Finding, State
 from backend.errors import AskNextError, LabelStudioError
 from backend.labelstudio import LabelStudio
