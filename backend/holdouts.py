@@ -43,7 +43,6 @@ def holdout_overview(session: Session, project: Project) -> dict[str, Any]:
         "strata": era.strata,
         "looks": era.looks,
         "late": _late(session, project),
-        "precision": era.reports.get("precision"),
         "outdated": _outdated(project, era),
         "changed": _changed(session, project, era),
         "frames": era.frames,

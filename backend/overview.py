@@ -98,7 +98,7 @@ def project_overview(settings: Settings, database: Database, project: Project) -
         overview["spent"] = budget_overview(session, project, datetime.now(UTC))
         plan = evaluation_plan(session, project)
         overview["ledger"] = _ledger(session, project, plan)
-        if "precision" in overview["holdout"]:
+        if "digest" in overview["holdout"]:
             # Of what is asked: who is held out beyond the cap measures nothing.
             overview["holdout"]["precision"] = asdict(precision(plan.test_groups))
     trouble = None

@@ -65,11 +65,10 @@ class LabelledData:
     @cached_property
     def units(self) -> NDArray[np.int64]:
         """(n,) numbers of what a split keeps whole: groups, joined where they share a content."""
-        _, same = np.unique(self.keys, return_inverse=True)
         if self.groups is None:
-            return same.astype(np.int64)
+            return self.contents
         _, group = np.unique(self.groups, return_inverse=True)
-        return _joined(group.astype(np.int64), same.astype(np.int64))
+        return _joined(group.astype(np.int64), self.contents)
 
     @cached_property
     def contents(self) -> NDArray[np.int64]:
@@ -80,7 +79,7 @@ class LabelledData:
     def near_duplicates(self) -> NDArray[np.int64]:
         """(p, 2) pairs of contents that are near-duplicates, by the leak guard's rule.
 
-        None where unrelated items are that alike by chance: embeddings of a few numbers.
+        Empty where unrelated items are that alike by chance: embeddings of a few numbers.
         """
         if self.near is not None:
             return self.near

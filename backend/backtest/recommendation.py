@@ -56,32 +56,31 @@ def recommend(
     told_apart = holm({name: differences[name] for name in names})
     harmful = [name for name in names if told_apart[name] < 0]
     promising = [name for name in ranked if told_apart[name] > 0]
-    # One is chosen, and the other half judges it alone: whoever tries the next where it fails
-    # chooses on both halves.
-    for name in promising[:1]:
-        found = _on(curves, name, RANDOM, resampling, reporting)
-        if found.sign > 0:
-            others = [other for other in ranked if other != name]
-            second = others[0] if others else None
-            gap = _on(curves, name, second, resampling, reporting) if second else None
-            text = _advice(name, found, saved[name], len(reporting), second, gap)
-            return Recommendation(name, text + _warning(harmful), found, second, gap)
-    best = ranked[0]
-    limit = differences[best].detectable(ALPHA / len(names))
-    text = (
-        f"No difference found: no strategy can be told from random selection on this data. The "
-        f"nearest to it is {best}, {_points(differences[best])} of accuracy over the curve; with "
-        f"{seeds} seeds and these test items a difference below {_number(limit)} points is not "
-        "visible. More labelled items or --seeds would show smaller ones."
-    )
     if promising:
+        # One is chosen, and the other half judges it alone: whoever tries the next where it fails
+        # chooses on both halves.
         best = promising[0]
+        found = _on(curves, best, RANDOM, resampling, reporting)
+        if found.sign > 0:
+            others = [other for other in ranked if other != best]
+            second = others[0] if others else None
+            gap = _on(curves, best, second, resampling, reporting) if second else None
+            text = _advice(best, found, saved[best], len(reporting), second, gap)
+            return Recommendation(best, text + _warning(harmful), found, second, gap)
         text = (
             f"No difference found that stands on the {len(reporting)} seeds kept for the check: "
             f"over all {seeds} seeds {best} is above random selection, "
             f"{_points(differences[best])} of accuracy over the curve, but on those alone it is "
-            f"{_points(_on(curves, best, RANDOM, resampling, reporting))}. More --seeds would "
-            "settle it."
+            f"{_points(found)}. More --seeds would settle it."
+        )
+    else:
+        best = ranked[0]
+        limit = differences[best].detectable(ALPHA / len(names))
+        text = (
+            "No difference found: no strategy can be told from random selection on this data. The "
+            f"nearest to it is {best}, {_points(differences[best])} of accuracy over the curve; "
+            f"with {seeds} seeds and these test items a difference below {_number(limit)} points "
+            "is not visible. More labelled items or --seeds would show smaller ones."
         )
     return Recommendation(None, text + _warning(harmful), differences[best])
 

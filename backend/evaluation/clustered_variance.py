@@ -12,6 +12,7 @@ class ClusteredVariance:
     """`variance` of the mean (None for fewer than two groups), and what it rests on.
 
     effective_groups   n² / Σ m_g², as many groups of equal size as these unequal ones are worth
+                       (m_g the weight of a group, n that of all)
     """
 
     variance: float | None
@@ -43,24 +44,30 @@ def least_variance(effective_groups: float) -> float:
 
 
 def clustered_variance(
-    values: NDArray[np.floating], groups: NDArray[Any] | None = None
+    values: NDArray[np.floating],
+    groups: NDArray[Any] | None = None,
+    weights: NDArray[np.floating] | None = None,
 ) -> ClusteredVariance:
     """The variance of the mean of `values` (n,), whatever the correlation inside the groups.
 
-    v = G/(G-1) · Σ_g (Σ_{i in g} (x_i - mean))² / n²; with every item its own group this is s²/n.
-    For 0/1 values the inner sum is k_g - p·m_g (k_g hits of m_g items). The groups count as drawn
-    at random, their sizes too (a ratio estimate). Source: Cochran 1977, Sampling Techniques, 9A.
+    v = G/(G-1) · Σ_g (Σ_{i in g} w_i (x_i - mean))² / (Σ w)², the mean weighted by w (n,) > 0, 1
+    each where they are None; with every item its own group this is then s²/n. For 0/1 values the
+    inner sum is k_g - p·m_g (k_g hits of m_g items). The groups count as drawn at random, their
+    sizes too (a ratio estimate). Source: Cochran 1977, Sampling Techniques, 9A.
     """
     numbers = group_numbers(groups, len(values))
     n = len(values)
     if n == 0:
         return ClusteredVariance(None, 0, 0, 0.0)
-    sizes = np.bincount(numbers)
-    count = len(sizes)
-    worth = n**2 / float((sizes.astype(np.float64) ** 2).sum())
+    w = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
+    masses = np.bincount(numbers, weights=w)
+    count = len(masses)
+    total = float(w.sum())
+    worth = total**2 / float((masses**2).sum())
     if count < 2:
         return ClusteredVariance(None, n, count, worth)
     x = np.asarray(values, dtype=np.float64)
-    sums = np.bincount(numbers, weights=x - x.mean())
-    variance = count / (count - 1) * float((sums**2).sum()) / n**2
+    mean = x.mean() if weights is None else np.average(x, weights=w)
+    sums = np.bincount(numbers, weights=w * (x - mean))
+    variance = count / (count - 1) * float((sums**2).sum()) / total**2
     return ClusteredVariance(variance, n, count, worth)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.evaluation.clustered_proportion import Proportion, proportion, wilson
-from backend.evaluation.clustered_variance import group_numbers, least_variance
+from backend.evaluation.clustered_variance import clustered_variance, least_variance
 from backend.evaluation.quantiles import student_quantile
 
 
@@ -113,17 +113,9 @@ def _share(part: Frame) -> Proportion:
 
 def _variance(part: Frame) -> tuple[float, float] | None:
     """(v_h, degrees of freedom) of a frame's share, None for fewer than two groups."""
-    hits = np.asarray(part.hits, dtype=np.float64)
-    weights = np.ones(len(hits)) if part.weights is None else part.weights.astype(np.float64)
-    numbers = group_numbers(part.groups, len(hits))
-    masses = np.bincount(numbers, weights=weights)
-    count = len(masses)
-    if count < 2:
+    found = clustered_variance(np.asarray(part.hits, np.float64), part.groups, part.weights)
+    if found.variance is None:
         return None
-    worth = float(masses.sum() ** 2 / (masses**2).sum())
-    residuals = weights * (hits - np.average(hits, weights=weights))
-    sums = np.bincount(numbers, weights=residuals)
-    variance = count / (count - 1) * float((sums**2).sum()) / float(weights.sum()) ** 2
-    if variance <= 1e-15:
-        variance = least_variance(worth)
+    worth = found.effective_groups
+    variance = found.variance if found.variance > 1e-15 else least_variance(worth)
     return variance, max(1.0, worth - 1)

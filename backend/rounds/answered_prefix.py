@@ -15,13 +15,14 @@ that came later, by a growing pool or control, stand after those that were drawn
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from backend.evaluation.holdout import Role
 from backend.rounds.mirror import annotated_task_ids
-from backend.rounds.numbering import EVERYTHING, numbering
+from backend.rounds.numbering import EVERYTHING, living_members, numbering
 from backend.rounds.rules import read_rule_book
 from backend.rounds.skips import waiting_skips
 from backend.store.evaluation_tables import ControlDraw, SplitMember
@@ -98,35 +99,36 @@ def longest_prefix(
     """The answered tasks before the first unanswered place, by whole groups, and what was passed
     over there: an `excluded` task that is not answered holds nothing up.
     """
-    found = places(drawn)
-    open_places = [
-        place
-        for place, member in found
-        if member.task_id not in answered and member.task_id not in excluded
-    ]
-    end = min(open_places, default=(float("inf"), 0.0))
-    within = {member.task_id for place, member in found if place < end}
+    found = groups_with_places(drawn)
+    end = min(
+        (
+            place
+            for place, tasks in found
+            if any(task not in answered and task not in excluded for task in tasks)
+        ),
+        default=(float("inf"), 0.0),
+    )
+    within = {task for place, tasks in found if place < end for task in tasks}
     prefix = within.intersection(answered)
     return prefix, within - prefix
 
 
-def places(drawn: Sequence[Drawn]) -> list[tuple[tuple[float, float], Drawn]]:
-    """Each member with its place in the order of chance, in that order: when it joined, then its
-    group's rank in its stratum as a fraction.
+def groups_with_places(drawn: Sequence[Drawn]) -> list[tuple[tuple[float, float], list[int]]]:
+    """The tasks of each group with its place in the order of chance, in that order: when it joined,
+    then its rank in its stratum as a fraction.
     """
-    groups: dict[tuple[float, str, float], list[Drawn]] = {}
+    groups: dict[tuple[float, str, float], list[int]] = {}
     for member in sorted(drawn, key=lambda one: one.task_id):
-        groups.setdefault((member.drawn_at, member.stratum, member.u), []).append(member)
+        groups.setdefault((member.drawn_at, member.stratum, member.u), []).append(member.task_id)
     sizes = Counter((drawn_at, stratum) for drawn_at, stratum, _ in groups)
     ranks: Counter[tuple[float, str]] = Counter()
     found = []
     for drawn_at, stratum, u in sorted(groups):
         part = (drawn_at, stratum)
         place = (drawn_at, (ranks[part] + 0.5) / sizes[part])
-        found += [(place, u, member) for member in groups[drawn_at, stratum, u]]
+        found.append((place, u, groups[drawn_at, stratum, u]))
         ranks[part] += 1
-    found.sort(key=lambda one: (one[0], one[1], one[2].task_id))
-    return [(place, member) for place, _, member in found]
+    return [(place, tasks) for place, _, tasks in sorted(found)]
 
 
 def groups_in_order(
@@ -134,11 +136,7 @@ def groups_in_order(
 ) -> list[list[int]]:
     """All living members of a role by groups, in the order in which they are to be asked about."""
     drawn = _drawn(session, project, role, late=late, only_queued=False)
-    groups: dict[tuple[float, str, float], list[int]] = {}
-    for _, member in places(drawn):
-        key = (member.drawn_at, member.stratum, member.u)
-        groups.setdefault(key, []).append(member.task_id)
-    return list(groups.values())
+    return [tasks for _, tasks in groups_with_places(drawn)]
 
 
 def _drawn(
@@ -146,21 +144,10 @@ def _drawn(
 ) -> list[Drawn]:
     """The living members of a role; a group's stratum is that of its oldest member."""
     how = numbering(session, project)
-    fields = [Task.fields] if how.strata else []
-    query = (
-        sa.select(SplitMember.task_id, SplitMember.u, SplitMember.drawn_at, *fields)
-        .join(
-            Task,
-            sa.and_(Task.project_id == SplitMember.project_id, Task.task_id == SplitMember.task_id),
-        )
-        .where(
-            SplitMember.project_id == project.id,
-            SplitMember.era == project.era,
-            SplitMember.role == role,
-            Task.deleted_at.is_(None),
-        )
-        .order_by(SplitMember.task_id)
-    )
+    columns: list[Any] = [SplitMember.task_id, SplitMember.u, SplitMember.drawn_at]
+    if how.strata:
+        columns.append(Task.fields)
+    query = living_members(project, role, *columns).order_by(SplitMember.task_id)
     if late is not None:
         query = query.where(SplitMember.late.is_(late))
     if only_queued:

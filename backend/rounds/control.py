@@ -118,9 +118,16 @@ def score_control(context: ProjectContext, model: Model | None) -> int:
     """
     with context.database.read() as session:
         project = context.project()
-        control = [
-            task for task, role in queue.roles(session, project).items() if role == "control"
-        ]
+        number_of = {
+            row.task_id: row.u
+            for row in session.execute(
+                sa.select(SplitMember.task_id, SplitMember.u).where(
+                    SplitMember.project_id == project.id,
+                    SplitMember.era == project.era,
+                    SplitMember.role == "control",
+                )
+            )
+        }
         scored = set(
             session.scalars(
                 sa.select(ControlScore.task_id).where(ControlScore.project_id == project.id)
@@ -143,14 +150,8 @@ def score_control(context: ProjectContext, model: Model | None) -> int:
         }
         manifest = session.get(TrainingManifest, (project.id, project.model_round))
         known_to_it = {int(member[0]) for member in manifest.members} if manifest else set()
-        number_of = {
-            row.task_id: row.u
-            for row in session.execute(
-                sa.select(Task.task_id, Task.u).where(Task.project_id == project.id)
-            )
-        }
-        known_groups = {number_of.get(task) for task in known_to_it}
-    new = [task for task in control if task in rows and task not in scored]
+        known_groups = {u for task, u in number_of.items() if task in known_to_it}
+    new = [task for task in number_of if task in rows and task not in scored]
     embedded = context.cache.contains([rows[task] for task in new])
     new = [task for task, there in zip(new, embedded, strict=True) if there]
     if not new:

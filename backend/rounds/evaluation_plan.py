@@ -6,6 +6,7 @@ order of chance, by whole groups, as far as it reaches, and the figures are thos
 is answered.
 """
 
+from collections import deque
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -65,9 +66,9 @@ def evaluation_plan(session: Session, project: Project) -> EvaluationPlan:
         )
     )
     free = annotated_task_ids(session, project.id) - paid
-    waiting: dict[Family, list[list[int]]] = {
-        "test": groups_in_order(session, project, "test"),
-        "validation": groups_in_order(session, project, "validation", late=False),
+    waiting: dict[Family, deque[list[int]]] = {
+        "test": deque(groups_in_order(session, project, "test")),
+        "validation": deque(groups_in_order(session, project, "validation", late=False)),
     }
     members = sum(len(group) for groups in waiting.values() for group in groups)
     room = max(most - control, 0) // opinions
@@ -79,14 +80,14 @@ def evaluation_plan(session: Session, project: Project) -> EvaluationPlan:
         for role in costs:
             if not waiting[role]:
                 continue
-            group = waiting[role].pop(0)
+            group = waiting[role].popleft()
             cost = len(set(group) - free)
             full = cost > 0 and (
                 sum(costs.values()) + cost > room
                 or (role == "test" and costs["test"] >= room_of_test)
             )
             if full:
-                waiting[role] = []
+                waiting[role].clear()
                 continue
             costs[role] += cost
             asked += [(task, role) for task in group]

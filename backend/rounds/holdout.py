@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from backend.evaluation.holdout import (
     ROLES,
     Intervals,
     Role,
+    Sizes,
     affordable_sizes,
     draw_intervals,
     narrowed,
@@ -34,7 +35,7 @@ from backend.rounds.draw_fit import fit_document, keys_and_strata, pool_covariat
 from backend.rounds.fields import living_tasks
 from backend.rounds.inclusion import drawn_groups, widest
 from backend.rounds.looks_taken import looks_before
-from backend.rounds.named_test_set import late_test_tasks, named_test_set, named_test_tasks
+from backend.rounds.named_test_set import named_test_set, named_test_tasks, tasks_with_value
 from backend.rounds.numbering import (
     Numbering,
     current_era,
@@ -180,7 +181,7 @@ def assign_late_tasks(database: Database, session: Session, project: Project) ->
     if named_set is not None:
         # Of a named task's group the others are in no set, then as now.
         known = {key: None if role == "test" else role for key, role in known.items()}
-    named = late_test_tasks(named_set, {task.task_id: task.fields or {} for task in late})
+    named = tasks_with_value(named_set, {task.task_id: task.fields or {} for task in late})
     known |= {
         how.key(task.task_id, task.fields or {}): None for task in late if task.task_id in named
     }
@@ -212,27 +213,34 @@ def _late_rates(session: Session, project: Project, how: Numbering, late: int) -
     than a pool of that size would have given.
     """
     config = parse_config(project.config)
-    budget = budget_in_tasks(config, project)
     held = sizes_of_roles(session, project)
     tasks = living_tasks(session, project.id)
-    pool = len(tasks)
     sizes = Counter(how.key(task.task_id, task.fields or {}) for task in tasks)
-    wished = affordable_sizes(
-        budget,
-        pool,
-        len(sizes),
-        test=wanted_test_size(list(sizes.values()), budget)
-        if config.test_size is None
-        else config.test_size,
-        validation=config.validation_size,
-        random_share=config.random_share,
-        evaluation_cap=config.evaluation_cap,
-    )
-    before = max(pool - late, 1)
+    wished = _wished(config, budget_in_tasks(config, project), sizes)
+    before = max(len(tasks) - late, 1)
     return {
         role: min(held.get(role, 0) / before, getattr(wished, role) / max(len(sizes), 1))
         for role in ROLES
     }
+
+
+def _wished(
+    config: QueueConfig, budget: int, group_sizes: Mapping[str, int], *, named: bool = False
+) -> Sizes:
+    """What a pool of these groups gives each role; a `named` test set is not drawn."""
+    sizes = list(group_sizes.values())
+    wanted = 0 if named else config.test_size
+    if wanted is None:
+        wanted = wanted_test_size(sizes, budget)
+    return affordable_sizes(
+        budget,
+        sum(sizes),
+        len(sizes),
+        test=wanted,
+        validation=config.validation_size,
+        random_share=config.random_share,
+        evaluation_cap=config.evaluation_cap,
+    )
 
 
 def budget_in_tasks(config: QueueConfig, project: Project) -> int:
@@ -311,26 +319,12 @@ def _roles(
     """Each task's role and the intervals; a named test set takes its groups out of the draw."""
     closed = _closed(tasks, keys, named)
     frame = [index for index, key in enumerate(keys) if key not in closed]
-    counts: dict[str, int] = {}
-    for index in frame:
-        counts[keys[index]] = counts.get(keys[index], 0) + 1
-    wanted = 0 if named is not None else config.test_size
-    if wanted is None:
-        wanted = wanted_test_size(list(counts.values()), budget)
-    sizes = affordable_sizes(
-        budget,
-        len(frame),
-        len(counts),
-        test=wanted,
-        validation=config.validation_size,
-        random_share=config.random_share,
-        evaluation_cap=config.evaluation_cap,
-    )
+    counts = Counter(keys[index] for index in frame)
     intervals = draw_intervals(
         secret,
         [numbers[index] for index in frame],
         [strata[index] for index in frame],
-        sizes,
+        _wished(config, budget, counts, named=named is not None),
     )
     roles: list[Role | None] = [None] * len(tasks)
     for index in frame:
@@ -341,7 +335,7 @@ def _roles(
     return roles, intervals
 
 
-def _closed(tasks: Sequence[Any], keys: Sequence[str], named: Collection[int] | None) -> set[str]:
+def _closed(tasks: Sequence[Any], keys: Sequence[str], named: frozenset[int] | None) -> set[str]:
     """The groups of a named test set, which take no part in the draw."""
     return {key for task, key in zip(tasks, keys, strict=True) if named and task.task_id in named}
 

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from backend.evaluation.drift import drift
@@ -18,10 +17,10 @@ from backend.rounds.embedded import embedded_tasks
 from backend.rounds.evaluate import group_keys, hits_on
 from backend.rounds.fields import read_fields
 from backend.rounds.inclusion import inclusion_probabilities
-from backend.rounds.numbering import current_era
+from backend.rounds.numbering import current_era, living_members
 from backend.rounds.train import measured_tasks
-from backend.store.evaluation_tables import SplitMember
-from backend.store.tables import Project, Task
+from backend.store.evaluation_tables import HoldoutEra, SplitMember
+from backend.store.tables import Project
 
 # With fewer late tasks there is nothing to tell.
 FEWEST = 30
@@ -69,14 +68,16 @@ def supplemented(context: ProjectContext, model: Model) -> dict[str, Any] | None
     old, late, _ = _frames(context)
     with context.database.read() as session:
         project = context.project()
+        era = current_era(session, project)
         arrivals = _arrivals(session, project)
+        if era is None or not late or not arrivals:
+            return None
         frozen, reached = (
             answered_prefix(session, project, "test", late=is_late) for is_late in (False, True)
         )
-        chances = _chances(session, project, arrivals, reached.answered)
-        last = _last_task(session, project, arrivals, reached.answered)
-    if not late or not arrivals:
-        return None
+        joined = inclusion_probabilities(session, project, era)
+    chances = _chances(joined, arrivals, reached.answered)
+    last = _last_task(era, arrivals, reached.answered)
     covered = sum(task <= last for task in late)
     parts = []
     for answered, size in ((frozen.answered, len(old)), (reached.answered, covered)):
@@ -92,37 +93,25 @@ def supplemented(context: ProjectContext, model: Model) -> dict[str, Any] | None
 def _arrivals(session: Session, project: Project) -> dict[float, dict[int, float]]:
     """The living late test members by the moment when they joined, with their groups' numbers."""
     found: dict[float, dict[int, float]] = {}
+    columns = (SplitMember.task_id, SplitMember.u, SplitMember.drawn_at)
     for row in session.execute(
-        sa.select(SplitMember.task_id, SplitMember.u, SplitMember.drawn_at)
-        .join(
-            Task,
-            sa.and_(Task.project_id == SplitMember.project_id, Task.task_id == SplitMember.task_id),
-        )
-        .where(
-            SplitMember.project_id == project.id,
-            SplitMember.era == project.era,
-            SplitMember.role == "test",
-            SplitMember.late,
-            Task.deleted_at.is_(None),
-        )
+        living_members(project, "test", *columns).where(SplitMember.late.is_(True))
     ):
         found.setdefault(row.drawn_at, {})[row.task_id] = row.u
     return found
 
 
 def _chances(
-    session: Session,
-    project: Project,
+    joined: Mapping[int, float],
     arrivals: Mapping[float, Mapping[int, float]],
     answered: Collection[int],
 ) -> dict[int, float]:
-    """The chance of each answered late member: to join, and to be among the first of its arrival.
+    """The chance of each answered late member: to have joined, and to be among the first of its
+    arrival.
 
     The prefix ends somewhere within an arrival, of which it holds the first groups in the order of
     chance: a random part.
     """
-    era = current_era(session, project)
-    joined = {} if era is None else inclusion_probabilities(session, project, era)
     found = {}
     for members in arrivals.values():
         there = [task for task in members if task in answered]
@@ -132,14 +121,10 @@ def _chances(
 
 
 def _last_task(
-    session: Session,
-    project: Project,
-    arrivals: Mapping[float, Mapping[int, float]],
-    answered: Collection[int],
+    era: HoldoutEra, arrivals: Mapping[float, Mapping[int, float]], answered: Collection[int]
 ) -> int:
     """The last task of the arrivals that are answered in part at least, 0 where none is."""
-    era = current_era(session, project)
-    kept = [] if era is None else era.reports.get("late_rates", [])
+    kept = era.reports.get("late_rates", [])
     ends = {arrival["at"]: arrival.get("last_task", 0) for arrival in kept}
     return max(
         (

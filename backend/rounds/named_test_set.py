@@ -34,12 +34,11 @@ def named_test_tasks(
         )
     if named.field is not None:
         fields = read_fields(session, project.id)
-        wanted = str(named.value)
         return _some(
-            {task for task in there if str(fields.get(task, {}).get(named.field)) == wanted},
+            tasks_with_value(named, {task: fields.get(task, {}) for task in there}),
             "test_set.field",
-            f"no task has {named.field} = {wanted}. Name a field of the task data and one of its "
-            "values, or import the tasks that have it",
+            f"no task has {named.field} = {named.value}. Name a field of the task data and one of "
+            "its values, or import the tasks that have it",
         )
     found = session.scalars(
         sa.select(Annotation.task_id).where(
@@ -66,10 +65,10 @@ def named_test_set(session: Session, project: Project) -> NamedTestSet | None:
     return None if named is None else NamedTestSet.model_validate(named)
 
 
-def late_test_tasks(
+def tasks_with_value(
     named: NamedTestSet | None, fields: Mapping[int, Mapping[str, Any]]
 ) -> frozenset[int]:
-    """Those of some late tasks that have the value by which the test set was named."""
+    """Those of some tasks that have the value by which the test set is named."""
     if named is None or named.field is None:
         return frozenset()
     wanted = str(named.value)

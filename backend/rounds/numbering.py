@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from backend.config import parse_config
 from backend.evaluation.holdout import Role, permanent_random_number
-from backend.store.evaluation_tables import HoldoutEra
+from backend.store.evaluation_tables import HoldoutEra, SplitMember
 from backend.store.tables import Project, Task
 
 EVERYTHING = "all tasks"
@@ -64,6 +64,24 @@ def has_role_decided(project: Project) -> sa.ColumnElement[bool]:
     if project.holdout_drawn_at is None:
         return sa.true()
     return Task.role_era == project.era
+
+
+def living_members(project: Project, role: Role, *columns: Any) -> sa.Select[Any]:
+    """These columns of a role's members in the current era whose task is not deleted."""
+    return (
+        sa.select(*columns)
+        .select_from(SplitMember)
+        .join(
+            Task,
+            sa.and_(Task.project_id == SplitMember.project_id, Task.task_id == SplitMember.task_id),
+        )
+        .where(
+            SplitMember.project_id == project.id,
+            SplitMember.era == project.era,
+            SplitMember.role == role,
+            Task.deleted_at.is_(None),
+        )
+    )
 
 
 def secret_of_draw(secret: bytes, era: int, redraw: int = 0) -> bytes:

@@ -193,7 +193,7 @@ def stock(session: Session, project: Project) -> Stock:
     """What the next window can be filled from."""
     members = roles(session, project)
     closed = _closed(session, project, members)
-    unreadable = failed_tasks(session, project.id)
+    never = closed | failed_tasks(session, project.id)
     there = set(
         session.scalars(
             sa.select(Task.task_id).where(
@@ -203,20 +203,24 @@ def stock(session: Session, project: Project) -> Stock:
     )
     era = current_era(session, project)
     chances = {} if era is None else inclusion_probabilities(session, project, era)
+    unrecorded = control_probability(era)
     return Stock(
         [one for one in evaluation_plan(session, project).asked if one[0] not in closed],
         [
-            (task, chances.get(task, control_probability(era)))
-            for task in open_control(session, project)
+            (task, chances.get(task, unrecorded))
+            for task in _control_without(session, project, never)
         ],
-        there - closed - unreadable - members.keys(),
+        there - never - members.keys(),
     )
 
 
 def open_control(session: Session, project: Project) -> list[int]:
     """The control's tasks that can be asked about, in the order of chance."""
     closed = _closed(session, project, roles(session, project))
-    closed |= failed_tasks(session, project.id)
+    return _control_without(session, project, closed | failed_tasks(session, project.id))
+
+
+def _control_without(session: Session, project: Project, closed: Collection[int]) -> list[int]:
     groups = groups_in_order(session, project, "control")
     return [task for group in groups for task in group if task not in closed]
 

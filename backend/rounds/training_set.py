@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from backend.config import QueueConfig, parse_config
 from backend.rounds import queue
 from backend.rounds.answered_prefix import answered_tasks
+from backend.rounds.numbering import living_members
 from backend.rounds.rules import read_rule_book
 from backend.store.evaluation_tables import ControlScore, SplitMember
 from backend.store.tables import Label, Pick, Project, Task, TrainingManifest
@@ -96,19 +97,8 @@ def _released_control(
         (measured if done else measuring).add(score.task_id)
     groups: dict[float, list[int]] = defaultdict(list)
     empty: set[int] = set()
-    for row in session.execute(
-        sa.select(SplitMember.task_id, SplitMember.u, Task.content_hash)
-        .join(
-            Task,
-            sa.and_(Task.project_id == SplitMember.project_id, Task.task_id == SplitMember.task_id),
-        )
-        .where(
-            SplitMember.project_id == project.id,
-            SplitMember.era == project.era,
-            SplitMember.role == "control",
-            Task.deleted_at.is_(None),
-        )
-    ):
+    columns = (SplitMember.task_id, SplitMember.u, Task.content_hash)
+    for row in session.execute(living_members(project, "control", *columns)):
         groups[row.u].append(row.task_id)
         if row.content_hash is None:
             empty.add(row.task_id)

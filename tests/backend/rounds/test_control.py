@@ -174,6 +174,22 @@ class TestGroups:
                     row = session.get_one(Task, (project.id, task))
                     member.u = row.u = 0.9 + place / 100
 
+    def arrive(self, project, task):
+        """A later slice of the patient of task 30."""
+        with project.database.write() as session:
+            found = session.get_one(SplitMember, (project.id, 1, 30))
+            session.add(
+                SplitMember(
+                    project_id=project.id,
+                    era=1,
+                    task_id=task,
+                    role="control",
+                    u=found.u,
+                    late=True,
+                    drawn_at=found.drawn_at + 1,
+                )
+            )
+
     def score(self, project, round_number):
         context = project.context()
         project.update(model_round=round_number)
@@ -217,19 +233,7 @@ class TestGroups:
         self.score(text_project, 1)
         text_project.train_round(5)
         text_project.update(model_round=5)
-        with text_project.database.write() as session:
-            found = session.get_one(SplitMember, (text_project.id, 1, 30))
-            session.add(
-                SplitMember(
-                    project_id=text_project.id,
-                    era=1,
-                    task_id=40,
-                    role="control",
-                    u=found.u,
-                    late=True,
-                    drawn_at=found.drawn_at + 1,
-                )
-            )
+        self.arrive(text_project, 40)
         assert {30, 31} <= trains(text_project, 6)
 
     def test_a_slice_that_comes_after_its_patient_trained_measures_nothing(self, text_project):
@@ -240,19 +244,7 @@ class TestGroups:
         score_control(text_project.context(), None)
         text_project.train_round(1)
         assert 30 in trains(text_project, 2)
-        with text_project.database.write() as session:
-            found = session.get_one(SplitMember, (text_project.id, 1, 30))
-            session.add(
-                SplitMember(
-                    project_id=text_project.id,
-                    era=1,
-                    task_id=31,
-                    role="control",
-                    u=found.u,
-                    late=True,
-                    drawn_at=found.drawn_at + 1,
-                )
-            )
+        self.arrive(text_project, 31)
         text_project.annotate_truly([31])
         assert self.score(text_project, 1) == 0
         assert scores(text_project)[31].predicted is None
